@@ -1,0 +1,81 @@
+/* The texts of `quire help`; the man pages say more. */
+#include <string.h>
+
+#include "cli.h"
+
+static const char main_text[] =
+	"Usage: quire COMMAND [OPTION]...\n"
+	"\n"
+	"Runs unmodified programs in a RAM budget smaller than their data: cold pages go\n"
+	"compressed to RAM and then to a file, and come back when they are touched.\n"
+	"\n"
+	"Commands:\n"
+	"  run [OPTION]... -- PROGRAM [ARGUMENT]...   run a program within a budget\n"
+	"  stat PID [--json]                          figures of a run in progress\n"
+	"  doctor [--json]                            what this machine allows, and what to change\n"
+	"  version                                    the version\n"
+	"  help [COMMAND]                             this text, or that of a command\n"
+	"\n"
+	"Example: quire run --ram 2G -- python3 big.py\n";
+
+static const char run_text[] = "Usage: quire run [OPTION]... -- PROGRAM [ARGUMENT]...\n"
+			       "\n"
+			       "Runs PROGRAM, with all its processes, in a RAM budget.\n"
+			       "\n"
+			       "  -r, --ram SIZE|PERCENT     the budget: 512M, 2G, 1.5GiB, 50% [50% of the available\n"
+			       "                             memory or of the cgroup's limit, whichever is lower]\n"
+			       "  -s, --swap DIR|none        directory of the swap file [$TMPDIR or /var/tmp]\n"
+			       "      --swap-size SIZE       bound of a swap file, one per process [free space]\n"
+			       "      --compress ALGORITHM   lz4, zstd or none [lz4]\n"
+			       "      --delivery WAY         how page faults arrive: auto, thread or signal [auto]\n"
+			       "      --report FILE.html     write a report with charts\n"
+			       "      --stats-json FILE      write all figures as JSON\n"
+			       "  -q, --quiet                no summary line, no warnings\n"
+			       "  -h, --help                 this text\n"
+			       "\n"
+			       "K, M, G and T are powers of 1024; KB, MB, GB and TB of 1000.\n"
+			       "\n"
+			       "Exit status: that of PROGRAM; 128+N if signal N ended it; 125 if quire itself failed;\n"
+			       "126 if PROGRAM cannot run under quire; 127 if it was not found.\n";
+
+static const char doctor_text[] = "Usage: quire doctor [--json]\n"
+				  "\n"
+				  "Checks what quire needs of this machine: each item is ok, limited or missing, with\n"
+				  "what works all the same and what an administrator would change.\n"
+				  "\n"
+				  "  -j, --json                 as JSON\n"
+				  "  -h, --help                 this text\n"
+				  "\n"
+				  "Exit status: 0 if quire run works here; 1 if it does not; 125 for bad options.\n";
+
+static const char stat_text[] = "Usage: quire stat PID [--json]\n"
+				"\n"
+				"Shows the figures of a run in progress. PID is the launcher or any of its processes.\n"
+				"\n"
+				"  -j, --json                 as JSON\n"
+				"  -h, --help                 this text\n"
+				"\n"
+				"Exit status: 0; 1 if there is no such process, it does not run under quire, or\n"
+				"permission is missing; 125 for bad options.\n";
+
+static const char version_text[] = "Usage: quire version\n\nPrints the version.\n";
+
+static const char help_text[] = "Usage: quire help [COMMAND]\n\nPrints how to use quire, or one of its commands.\n";
+
+static const struct {
+	const char *command;
+	const char *text;
+} texts[] = {
+	{"run", run_text}, {"doctor", doctor_text}, {"stat", stat_text}, {"version", version_text}, {"help", help_text},
+};
+
+const char *qr_cli_help_text(const char *command)
+{
+	if (!command)
+		return main_text;
+	for (size_t i = 0; i < QR_ARRAY_SIZE(texts); i++) {
+		if (!strcmp(command, texts[i].command))
+			return texts[i].text;
+	}
+	return NULL;
+}

@@ -1,0 +1,218 @@
+/*
+ * `quire stat PID`: finds the domain of a process and shows it. The launcher holds the memfd itself; every other
+ * process has the path to it in its environment.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "options.h"
+#include "report.h"
+
+#define FAILED 1
+
+static bool parse_pid(const char *text, int *pid);
+static bool attach(struct qr_domain *domain, int pid);
+static bool find_in_descriptors(int pid, char *path, size_t size);
+static int find_in_environment(int pid, char *path, size_t size);
+static void say_denied(int pid);
+static int print_json(const struct qr_domain *domain, const struct qr_totals *totals);
+static void print_text(const struct qr_domain *domain, const struct qr_totals *totals);
+static void print_processes(const struct qr_domain *domain);
+
+int qr_cli_stat(int argc, char **argv)
+{
+	struct qr_plain_options options;
+	struct qr_domain domain;
+	struct qr_totals totals;
+	int pid, status = 0;
+
+	if (!qr_options_parse_plain(argc, argv, true, &options))
+		return QR_EXIT_FAILED;
+	if (options.is_help)
+		return fputs(qr_cli_help_text("stat"), stdout) < 0 ? QR_EXIT_FAILED : 0;
+	if (!options.operand || !parse_pid(options.operand, &pid)) {
+		qr_cli_say(options.operand ? "stat: '%s' is not a process number"
+					   : "stat: which process? write its number",
+			   options.operand);
+		return QR_EXIT_FAILED;
+	}
+	if (!attach(&domain, pid))
+		return FAILED;
+	qr_totals_collect(&domain, &totals);
+	if (options.is_json)
+		status = print_json(&domain, &totals);
+	else
+		print_text(&domain, &totals);
+	qr_domain_detach(&domain);
+	return fflush(stdout) ? FAILED : status;
+}
+
+static bool parse_pid(const char *text, int *pid)
+{
+	char *end;
+	long value = strtol(text, &end, 10);
+
+	*pid = (int)value;
+	return end != text && !*end && value > 0 && value <= INT32_MAX;
+}
+
+static bool attach(struct qr_domain *domain, int pid)
+{
+	char path[256];
+	int err;
+
+	if (kill(pid, 0) && errno == ESRCH) {
+		qr_cli_say("stat: there is no process %d", pid);
+		return false;
+	}
+	err = find_in_descriptors(pid, path, sizeof(path)) ? 0 : find_in_environment(pid, path, sizeof(path));
+	if (err == EACCES || err == EPERM) {
+		say_denied(pid);
+		return false;
+	}
+	if (err) {
+		qr_cli_say("stat: process %d does not run under quire run", pid);
+		return false;
+	}
+	err = qr_domain_attach_readonly(domain, path);
+	if (err == QR_ENOENT)
+		qr_cli_say("stat: the quire run that started process %d has ended, and its figures with it", pid);
+	else if (err == QR_EACCES)
+		say_denied(pid);
+	else if (err == QR_EINVAL)
+		qr_cli_say("stat: process %d was started by another version of quire", pid);
+	else if (err)
+		qr_cli_say("stat: cannot read the figures of process %d: %s", pid, strerror(-err));
+	return !err;
+}
+
+/* The launcher's own: a descriptor that is the memfd. */
+static bool find_in_descriptors(int pid, char *path, size_t size)
+{
+	char folder[64], target[64];
+	struct dirent *entry;
+	bool is_found = false;
+	DIR *directory;
+
+	(void)snprintf(folder, sizeof(folder), "/proc/%d/fd", pid);
+	directory = opendir(folder);
+	while (directory && !is_found && (entry = readdir(directory))) {
+		ssize_t length;
+
+		(void)snprintf(path, size, "%s/%.16s", folder, entry->d_name);
+		length = readlink(path, target, sizeof(target) - 1);
+		target[length > 0 ? length : 0] = '\0';
+		is_found = !strncmp(target, "/memfd:quire-domain", 19);
+	}
+	if (directory)
+		(void)closedir(directory);
+	return is_found;
+}
+
+/* Returns 0 or an errno value; ENOENT if the variable is not there. */
+static int find_in_environment(int pid, char *path, size_t size)
+{
+	static const char name[] = QR_DOMAIN_ENV "=";
+	char *entry = NULL;
+	size_t capacity = 0;
+	int err = ENOENT;
+	FILE *file;
+
+	(void)snprintf(path, size, "/proc/%d/environ", pid);
+	file = fopen(path, "re");
+	if (!file)
+		return errno;
+	errno = 0;
+	while (err == ENOENT && getdelim(&entry, &capacity, '\0', file) > 0) {
+		if (!strncmp(entry, name, sizeof(name) - 1)) {
+			(void)snprintf(path, size, "%s", entry + sizeof(name) - 1);
+			err = 0;
+		}
+	}
+	/* The permission to read is looked at by the read, not by the open, on some kernels. */
+	if (err && (errno == EACCES || errno == EPERM))
+		err = errno;
+	free(entry);
+	(void)fclose(file);
+	return err;
+}
+
+static void say_denied(int pid)
+{
+	char path[64];
+	struct stat status;
+	struct passwd *user = NULL;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d", pid);
+	if (!stat(path, &status))
+		user = getpwuid(status.st_uid);
+	qr_cli_say("stat: no permission to look at process %d of user %s; run this as that user or as root", pid,
+		   user ? user->pw_name : "?");
+}
+
+static int print_json(const struct qr_domain *domain, const struct qr_totals *totals)
+{
+	json_t *root = json_pack("{s:s, s:i, s:f, s:o, s:o, s:o}", "version", qr_version(), "launcher_pid",
+				 (int)domain->shared->launcher_pid, "wall_seconds", qr_sampler_seconds(domain),
+				 "options", qr_totals_options_json(domain->shared), "totals", qr_totals_to_json(totals),
+				 "processes", qr_totals_processes_json(domain));
+	int status = !root || json_dumpf(root, stdout, JSON_INDENT(1)) || putchar('\n') == EOF ? FAILED : 0;
+
+	json_decref(root);
+	return status;
+}
+
+static void print_text(const struct qr_domain *domain, const struct qr_totals *totals)
+{
+	const struct qr_domain_shared *shared = domain->shared;
+	char first[QR_CLI_NUMBER_MAX], second[QR_CLI_NUMBER_MAX], third[QR_CLI_NUMBER_MAX];
+
+	printf("launcher    %d, for %.1f s\n", (int)shared->launcher_pid, qr_sampler_seconds(domain));
+	printf("budget      %s, handed out %s, most in use %s\n", qr_cli_format_bytes(first, totals->budget_bytes),
+	       qr_cli_format_bytes(second, totals->quota_bytes), qr_cli_format_bytes(third, totals->peak_bytes));
+	printf("memory      %s mapped, %s in RAM, %s swapped\n", qr_cli_format_bytes(first, totals->mapped_bytes),
+	       qr_cli_format_bytes(second, totals->resident_bytes), qr_cli_format_bytes(third, totals->swapped_bytes));
+	printf("compressed  %s pages into %s, pool %s\n", qr_cli_format_count(first, totals->compressed_pages),
+	       qr_cli_format_bytes(second, totals->compressed_bytes), qr_cli_format_bytes(third, totals->pool_bytes));
+	printf("swap file   %s, in %s\n", qr_cli_format_bytes(first, totals->file_bytes),
+	       shared->swap_dir[0] ? shared->swap_dir : "no directory");
+	printf("kernel      %s mappings passed untouched, %s\n", qr_cli_format_count(first, totals->passed_maps),
+	       qr_cli_format_bytes(second, totals->passed_bytes));
+	printf("processes   %s live, %s ended\n\n", qr_cli_format_count(first, totals->nr_live),
+	       qr_cli_format_count(second, totals->nr_ended));
+	print_processes(domain);
+	putchar('\n');
+	for (unsigned i = 0; i < QR_NR_STATS && qr_counter_name(i); i++) {
+		if (totals->counters[i])
+			printf("%-24s %20s  %s\n", qr_counter_name(i), qr_cli_format_count(first, totals->counters[i]),
+			       qr_counter_text(i));
+	}
+}
+
+static void print_processes(const struct qr_domain *domain)
+{
+	char number[QR_CLI_NUMBER_MAX];
+
+	printf("%8s %-16s %12s %12s %12s %12s %14s\n", "PID", "COMMAND", "QUOTA", "IN USE", "PEAK", "SWAPPED",
+	       "FAULTS");
+	for (uint32_t slot = 0; slot < qr_load_acquire(&domain->shared->nr_slots); slot++) {
+		const struct qr_domain_process *process = &domain->shared->processes[slot];
+
+		if (!qr_domain_is_live(process))
+			continue;
+		printf("%8d %-16.16s", (int)qr_load_relaxed(&process->pid), process->command);
+		printf(" %12s", qr_cli_format_bytes(number, process->quota_frames << QR_PAGE_SHIFT));
+		printf(" %12s", qr_cli_format_bytes(number, process->usage.used_bytes));
+		printf(" %12s", qr_cli_format_bytes(number, process->peak_frames << QR_PAGE_SHIFT));
+		printf(" %12s", qr_cli_format_bytes(number, process->usage.swapped_bytes));
+		printf(" %14s\n", qr_cli_format_count(number, process->counters[QR_STAT_faults]));
+	}
+}

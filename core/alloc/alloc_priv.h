@@ -1,0 +1,41 @@
+/* Inside of the page allocator: the layers under the interface of alloc.h. */
+#ifndef QR_CORE_ALLOC_PRIV_H
+#define QR_CORE_ALLOC_PRIV_H
+
+#include "alloc/alloc.h"
+
+/* ---- buddy.c: the free areas; zone->lock is held. ---- */
+
+/* A block of 2^order frames; its head is KERNEL, the other descriptors and the fresh bits are as they were.
+ * NULL if no block is large enough. O(QR_MAX_ORDER). */
+struct qr_frame *qr_buddy_take_locked(struct qr_zone *zone, unsigned order);
+/* Adds a block and merges it with its buddies. is_cold: to be handed out after all others of its size. */
+void qr_buddy_put_locked(struct qr_zone *zone, struct qr_frame *frame, unsigned order, bool is_cold);
+void qr_zone_lock(struct qr_zone *zone);
+void qr_zone_unlock(struct qr_zone *zone);
+
+/* ---- fresh.c: which frames were never written. The owner of a block (or the holder of zone->lock for free ones)
+ * changes its bits, atomically since neighbours share words. ---- */
+void qr_fresh_set(struct qr_zone *zone, const struct qr_frame *frame, unsigned order);
+bool qr_fresh_test(const struct qr_zone *zone, const struct qr_frame *frame);
+/* Clears the bits of a block; true if all were set. */
+bool qr_fresh_clear(struct qr_zone *zone, const struct qr_frame *frame, unsigned order);
+/* Moves the bits of a block into QR_FRAME_FRESH of its descriptors, and marks the tails. */
+void qr_fresh_to_flags(struct qr_zone *zone, struct qr_frame *frame, unsigned order);
+
+/* ---- pcp.c; a zone without per-CPU lists has nr_pcps 0 and none of these is called. ---- */
+
+/* A frame with kind KERNEL, NULL when neither the caller's list nor the buddy system has one. */
+struct qr_frame *qr_pcp_take(struct qr_zone *zone);
+void qr_pcp_put(struct qr_zone *zone, struct qr_frame *frame);
+/* Fits the size of the lists to the frames online. */
+void qr_pcp_resize(struct qr_zone *zone);
+
+/* ---- zone.c ---- */
+
+/* qr_zone_alloc() that leaves QR_FRAME_FRESH set in the descriptors of frames that were never written. */
+struct qr_frame *qr_zone_take(struct qr_zone *zone, unsigned order, qr_gfp_t gfp);
+/* Ends that state. */
+void qr_zone_forget_fresh(struct qr_frame *frame, unsigned order);
+
+#endif

@@ -1,0 +1,59 @@
+/*
+ * LRU lists of folios, one lruvec per manager for now.
+ *
+ * A process has no accessed bit, so recency is sampled (L-rows of the design): new folios enter the active list
+ * at its head; the scanner takes the oldest, unmaps them (their content stays in their frames) and puts them on
+ * the inactive list as idle; a touch faults, maps the folio again and marks it referenced; an idle folio that
+ * reaches the inactive tail untouched is evicted. Ports with an accessed bit may skip the unmapping.
+ *
+ * Additions go through per-CPU batches of 14 (L2), so that the lruvec lock is taken once per batch.
+ */
+#ifndef QR_CORE_LRU_H
+#define QR_CORE_LRU_H
+
+#include "page/frame.h"
+
+struct qr_vmm;
+
+#define QR_LRU_BATCH 14u
+
+/* Flag of a folio (L): is on the unevictable list. With QR_FOLIO_LRU and QR_FOLIO_ACTIVE it says which list a folio
+ * is on; QR_FOLIO_UNEVICTABLE alone cannot, since it changes while the folio is on another. */
+#define QR_FOLIO_LRU_UNEVICTABLE 0x80000000u
+
+enum qr_lru_list { QR_LRU_INACTIVE, QR_LRU_ACTIVE, QR_LRU_UNEVICTABLE, QR_NR_LRU_LISTS };
+
+struct qr_lru_batch {
+	struct qr_spinlock lock; /* QR_RANK_LRU_CPU */
+	uint32_t nr;
+	struct qr_frame *folios[QR_LRU_BATCH]; /* (lock) each with a pin */
+} QR_ALIGNED(QR_CACHE_LINE);
+
+struct qr_lruvec {
+	struct qr_zone *zone;    /* (I) */
+	struct qr_spinlock lock; /* QR_RANK_LRU */
+	struct qr_frame_list lists[QR_NR_LRU_LISTS]; /* (lock) [list] */
+	qr_aligned_u64 nr_pages[QR_NR_LRU_LISTS];    /* (A) written under lock: pages on each list */
+	qr_aligned_u64 nr_lock_takes;                /* (lock) */
+	uint32_t nr_batches;                         /* (I) */
+	struct qr_lru_batch *batches;                /* (I) [cpu] */
+};
+
+void qr_lru_init(struct qr_lruvec *lruvec, struct qr_zone *zone, struct qr_lru_batch *batches, uint32_t nr_batches);
+
+/* Puts a folio at the head of the active list, or of the unevictable one, through the caller's batch, which keeps a
+ * pin until it is flushed. The folio is on no list and the caller has a reference. A flush calls qr_folio_put(), which
+ * frees the folios whose other references went meanwhile: locks held by the caller must allow that. */
+void qr_lru_add(struct qr_lruvec *lruvec, struct qr_frame *folio);
+/* Empties all batches onto the lists. */
+void qr_lru_drain(struct qr_lruvec *lruvec);
+/* Takes the folio off its list; false if it is on none (then somebody else isolated it, or it is in a batch). */
+bool qr_lru_remove(struct qr_lruvec *lruvec, struct qr_frame *folio);
+/* Puts an isolated folio back: at the head (young) or the tail (next to go) of a list. */
+void qr_lru_put_back(struct qr_lruvec *lruvec, struct qr_frame *folio, enum qr_lru_list list, bool is_tail);
+/* Takes up to nr folios, oldest first, off the list, each with a pin (refs + 1); returns how many. Folios that
+ * are being freed are skipped. */
+uint32_t qr_lru_isolate(struct qr_lruvec *lruvec, enum qr_lru_list list, uint32_t nr, struct qr_frame **folios);
+bool qr_lru_is_valid(struct qr_lruvec *lruvec);
+
+#endif

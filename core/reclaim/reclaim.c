@@ -1,0 +1,82 @@
+/*
+ * The reclaim loop: keeps the inactive list at its share, evicts from its tail, and lets touched folios go back.
+ */
+#include "reclaim/reclaim_priv.h"
+
+#define RECLAIM_BATCH 8u
+/* Share of the LRU pages that are kept unmapped to see whether they are touched: 1 / 16. A larger share tells
+ * hot from cold better and costs more refaults. */
+#define INACTIVE_SHARE 16u
+/* Rounds over all lists without a frame freed before reclaim gives up. */
+#define RECLAIM_ROUNDS 3u
+
+static uint32_t inactive_target(const struct qr_lruvec *lru)
+{
+	uint64_t nr = qr_load_relaxed(&lru->nr_pages[QR_LRU_ACTIVE]) + qr_load_relaxed(&lru->nr_pages[QR_LRU_INACTIVE]);
+
+	return (uint32_t)(nr / INACTIVE_SHARE) + 1;
+}
+
+static bool is_inactive_low(const struct qr_lruvec *lru)
+{
+	return qr_load_relaxed(&lru->nr_pages[QR_LRU_INACTIVE]) < inactive_target(lru);
+}
+
+/* Evicts or rescues folios from the inactive tail. Returns frames freed; *nr_seen: folios looked at. */
+static uint32_t shrink_inactive(struct qr_vmm *vmm, uint32_t nr, uint32_t *nr_seen)
+{
+	struct qr_frame *folios[RECLAIM_BATCH];
+	uint32_t nr_freed = 0;
+	uint32_t nr_folios = qr_lru_isolate(&vmm->lru, QR_LRU_INACTIVE, QR_MIN(nr, RECLAIM_BATCH), folios);
+
+	for (uint32_t i = 0; i < nr_folios; i++) {
+		if (qr_folio_test(folios[i], QR_FOLIO_IDLE) && nr_freed < nr) {
+			nr_freed += qr_evict_folio(vmm, folios[i]);
+			continue;
+		}
+		if (!qr_folio_test(folios[i], QR_FOLIO_IDLE)) {
+			qr_lru_put_back(&vmm->lru, folios[i], QR_LRU_ACTIVE, false);
+			qr_stat_add(&vmm->stats, QR_STAT_rescued_folios, 1);
+		} else {
+			qr_lru_put_back(&vmm->lru, folios[i], QR_LRU_INACTIVE, true);
+		}
+		qr_folio_put(vmm, folios[i], 1);
+	}
+	qr_stat_add(&vmm->stats, QR_STAT_scanned_folios, nr_folios);
+	*nr_seen += nr_folios;
+	return nr_freed;
+}
+
+/* One round: returns frames freed, at most about nr. */
+static uint32_t reclaim_round(struct qr_vmm *vmm, uint32_t nr)
+{
+	uint32_t nr_freed = 0;
+	uint64_t nr_lru = qr_load_relaxed(&vmm->lru.nr_pages[QR_LRU_ACTIVE]) +
+			  qr_load_relaxed(&vmm->lru.nr_pages[QR_LRU_INACTIVE]);
+	uint64_t nr_scanned = 0;
+
+	while (nr_freed < nr && nr_scanned <= nr_lru) {
+		uint32_t nr_seen = 0;
+
+		if (is_inactive_low(&vmm->lru))
+			nr_scanned += qr_age_active(vmm, inactive_target(&vmm->lru) / 4 + 1);
+		nr_freed += shrink_inactive(vmm, nr - nr_freed, &nr_seen);
+		nr_scanned += nr_seen;
+		if (!nr_seen)
+			break;
+	}
+	return nr_freed;
+}
+
+uint32_t qr_reclaim(struct qr_vmm *vmm, uint32_t nr)
+{
+	uint32_t nr_freed = qr_port_memory_grow(vmm->port, nr);
+
+	for (unsigned round = 0; round < RECLAIM_ROUNDS && !nr_freed; round++) {
+		qr_lru_drain(&vmm->lru);
+		nr_freed = reclaim_round(vmm, nr);
+	}
+	if (!nr_freed)
+		nr_freed = qr_slab_shrink(&vmm->vma_cache) + qr_slab_shrink(&vmm->object_cache);
+	return nr_freed;
+}

@@ -1,0 +1,31 @@
+/*
+ * Reclaim: makes free frames out of folios, the compressed pool and slabs.
+ *
+ * kswapd runs when free frames fall below the low watermark and stops at the high one; an allocation that finds
+ * less than the min watermark reclaims itself. Both call qr_reclaim().
+ */
+#ifndef QR_CORE_RECLAIM_H
+#define QR_CORE_RECLAIM_H
+
+#include "page/frame.h"
+
+struct qr_vmm;
+
+/* Frees about nr frames; returns how many it freed. 0: nothing could be freed. May sleep; no lock of rank FOLIO or
+ * above is held by the caller. */
+uint32_t qr_reclaim(struct qr_vmm *vmm, uint32_t nr);
+
+/* Starts and stops the background thread. */
+int qr_kswapd_start(struct qr_vmm *vmm) QR_WARN_UNUSED;
+void qr_kswapd_stop(struct qr_vmm *vmm);
+/* Any context. */
+void qr_kswapd_wake(struct qr_vmm *vmm);
+
+/* Evicts one isolated, pinned folio: unmaps it, stores it, frees it. Drops the pin in any case.
+ * Returns the number of frames freed. */
+uint32_t qr_evict_folio(struct qr_vmm *vmm, struct qr_frame *folio);
+
+/* Drops nr references; the last frees the folio. */
+void qr_folio_put(struct qr_vmm *vmm, struct qr_frame *folio, uint32_t nr);
+
+#endif

@@ -1,0 +1,94 @@
+/*
+ * Objects and object-based reverse mapping (R8): a folio names its object and its index in it, the object lists the
+ * VMAs that map it, and the VMA tells the address. No per-page chain is kept.
+ *
+ * Source: D. McCracken, "Object-based Reverse Mapping", Ottawa Linux Symposium 2004.
+ * Locks: object->lock guards the list and, with aspace->lock and vma->lock, the bounds of the VMAs on it.
+ */
+#include "vmm/vmm.h"
+
+struct qr_object *qr_object_create(struct qr_vmm *vmm, bool is_file, void *file)
+{
+	struct qr_object *object = qr_slab_alloc(&vmm->object_cache, QR_GFP_KERNEL);
+
+	if (!object)
+		return NULL;
+	object->vmm = vmm;
+	object->refs = 1;
+	object->is_file = is_file;
+	object->file = file;
+	qr_rwsem_init(&object->lock, QR_RANK_OBJECT);
+	qr_list_init(&object->vmas);
+	return object;
+}
+
+void qr_object_get(struct qr_object *object)
+{
+	QR_ASSERT(qr_load_relaxed(&object->refs) > 0);
+	(void)qr_fetch_add_relaxed(&object->refs, 1);
+}
+
+void qr_object_put(struct qr_object *object)
+{
+	/* Acquire and release: what other holders did with the object happens before it is freed. */
+	uint32_t before = qr_fetch_sub(&object->refs, 1);
+
+	QR_BUG_ON(before == 0);
+	if (before != 1)
+		return;
+	QR_ASSERT(qr_list_is_empty(&object->vmas));
+	if (object->is_file)
+		qr_port_file_close(object->vmm->port, object->file);
+	qr_slab_free(&object->vmm->object_cache, object);
+}
+
+void qr_object_add_vma(struct qr_object *object, struct qr_vma *vma)
+{
+	qr_rwsem_write_lock(&object->lock);
+	qr_list_add_tail(&object->vmas, &vma->object_link);
+	qr_rwsem_write_unlock(&object->lock);
+}
+
+void qr_object_remove_vma(struct qr_object *object, struct qr_vma *vma)
+{
+	qr_rwsem_write_lock(&object->lock);
+	qr_list_remove(&vma->object_link);
+	qr_rwsem_write_unlock(&object->lock);
+}
+
+/* One VMA: a call for each page-table page that its part of the folio lies in. */
+static bool visit_vma(struct qr_vma *vma, const struct qr_frame *folio,
+		      bool (*visit)(struct qr_vma *vma, uint64_t va, uint32_t first, uint32_t nr, void *context),
+		      void *context)
+{
+	uint64_t folio_end = (uint64_t)folio->index + qr_folio_nr_pages(folio);
+	uint64_t vma_end = vma->index + ((vma->end - vma->start) >> QR_PAGE_SHIFT);
+	uint64_t first = QR_MAX(folio->index, vma->index);
+	uint64_t end = QR_MIN(folio_end, vma_end);
+
+	while (first < end) {
+		uint64_t va = vma->start + ((first - vma->index) << QR_PAGE_SHIFT);
+		uint64_t nr_table = (QR_PT_SPAN - (va & (QR_PT_SPAN - 1))) >> QR_PAGE_SHIFT;
+		uint32_t nr = (uint32_t)QR_MIN(end - first, nr_table);
+
+		if (!visit(vma, va, (uint32_t)(first - folio->index), nr, context))
+			return false;
+		first += nr;
+	}
+	return true;
+}
+
+void qr_rmap_walk(struct qr_frame *folio,
+		  bool (*visit)(struct qr_vma *vma, uint64_t va, uint32_t first, uint32_t nr, void *context),
+		  void *context)
+{
+	struct qr_object *object = folio->owner;
+	struct qr_list *link;
+
+	qr_rwsem_read_lock(&object->lock); /* holds: folio, object(R) */
+	qr_list_for_each(link, &object->vmas) {
+		if (!visit_vma(qr_list_entry(link, struct qr_vma, object_link), folio, visit, context))
+			break;
+	}
+	qr_rwsem_read_unlock(&object->lock);
+}

@@ -1,0 +1,87 @@
+/* What the files of core/swap share. */
+#ifndef QR_CORE_SWAP_PRIV_H
+#define QR_CORE_SWAP_PRIV_H
+
+#include "swap/log.h"
+#include "swap/slot.h"
+#include "swap/swap.h"
+#include "swap/zpool.h"
+
+#define QR_MAX_WORKSPACES 8u
+#define QR_MAX_READERS 8u
+#define QR_READ_ITEMS 32u
+#define QR_READ_RUNS 12u
+
+/* Room to compress or expand one page. Taken after a reader and before log->lock, never two by one thread. */
+struct qr_workspace {
+	struct qr_mutex lock;    /* rank not checked: held over QR_RANK_SWAP_IO */
+	struct qr_frame *frames; /* (I) */
+	uint8_t *page;           /* (I) 4 KiB: a page in its compressed form */
+	void *codec;             /* (I) the codec's own workspace */
+};
+
+/* A record to be read from the file. */
+struct qr_read_item {
+	struct qr_log_place place;
+	uint32_t index; /* in the caller's arrays */
+	uint32_t slot;
+	uint32_t len_bytes;
+};
+
+/* Neighbouring blocks of one file, read in one transfer. */
+struct qr_read_run {
+	struct qr_io_request request;
+	uint32_t nr_items;
+};
+
+/* What one loading thread needs to read from the file. */
+struct qr_reader {
+	struct qr_mutex lock;    /* rank not checked: outermost of the swap's locks */
+	struct qr_frame *frames; /* (I) */
+	uint8_t *buffer;         /* (I) reader_bytes, QR_IO_ALIGN-aligned */
+	uint32_t nr_items;       /* (lock) */
+	uint32_t nr_runs;        /* (lock) */
+	struct qr_read_item items[QR_READ_ITEMS];
+	struct qr_read_run runs[QR_READ_RUNS];
+};
+
+struct qr_swap {
+	struct qr_vmm *vmm;           /* (I) */
+	struct qr_swap_config config; /* (I) */
+	struct qr_frame *frames;      /* (I) where this struct is */
+	uint32_t order;               /* (I) of frames */
+	uint32_t workspace_order;     /* (I) */
+	uint32_t nr_workspaces;       /* (I) */
+	uint32_t reader_order;        /* (I) */
+	uint32_t nr_readers;          /* (I) 0: no file */
+	uint32_t nr_skips;            /* (A) stores that leave the full pool as it is, since the file is full */
+	struct qr_slot_map slots;
+	struct qr_zpool pool;
+	struct qr_log log;            /* used only if config.has_file */
+	struct qr_workspace workspaces[QR_MAX_WORKSPACES];
+	struct qr_reader readers[QR_MAX_READERS];
+};
+
+/* workspace.c: scratch memory. A block of at least nr_bytes; address NULL when there is none. Never sleeps. */
+void *qr_swap_block_alloc(struct qr_vmm *vmm, uint64_t nr_bytes, struct qr_frame **frames, uint32_t *order);
+int qr_swap_scratch_init(struct qr_swap *swap) QR_WARN_UNUSED;
+void qr_swap_scratch_destroy(struct qr_swap *swap);
+/* After a fork, in the child: threads that held scratch memory are not there any more. */
+void qr_swap_scratch_reset(struct qr_swap *swap);
+struct qr_workspace *qr_workspace_take(struct qr_swap *swap);
+void qr_workspace_give(struct qr_workspace *workspace);
+struct qr_reader *qr_reader_take(struct qr_swap *swap);
+void qr_reader_give(struct qr_reader *reader);
+
+/* load.c: a stored page back from its stored form. workspace may be NULL for a page stored as it is. */
+int qr_swap_expand(struct qr_swap *swap, const void *stored, uint32_t len_bytes, void *page,
+		   struct qr_workspace *workspace) QR_WARN_UNUSED;
+
+/* read.c: reads the items gathered in reader, expands them to pages[item.index] and unpins them. */
+void qr_swap_read_items(struct qr_swap *swap, struct qr_reader *reader, void *const *pages, int *results);
+
+/* same.c: whether the page is one 64-bit word over and over; and such a page. */
+bool qr_same_test(const void *page, uint64_t *word);
+void qr_same_fill(void *page, uint64_t word);
+
+#endif

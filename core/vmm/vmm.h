@@ -1,0 +1,49 @@
+/*
+ * A manager: one instance of the whole of core. Nothing in core is global; several live side by side.
+ */
+#ifndef QR_CORE_VMM_H
+#define QR_CORE_VMM_H
+
+#include "alloc/alloc.h"
+#include "aspace/aspace.h"
+#include "lru/lru.h"
+#include "reclaim/reclaim.h"
+#include "slab/slab.h"
+#include "stat/stat.h"
+#include "swap/swap.h"
+
+struct qr_vmm_config {
+	struct qr_port *port;
+	uint8_t *pool_address;     /* slot of PFN 0 */
+	uint32_t nr_frames;        /* span of the pool, frames */
+	uint32_t nr_frames_start;  /* frames online at first */
+	void *metadata;            /* qr_vmm_metadata_bytes(), zeroed, page-aligned; need not be resident */
+	struct qr_swap_config swap;
+};
+
+struct qr_kswapd {
+	int thread;       /* port's handle, -1: not running */
+	uint32_t wake;    /* (A) 0 asleep, 1 asked to work, 2 asked to end */
+};
+
+struct qr_vmm {
+	struct qr_port *port;      /* (I) */
+	struct qr_zone zone;       /* one node, one zone in this port */
+	struct qr_kmalloc kmalloc;
+	struct qr_slab_cache vma_cache;
+	struct qr_slab_cache object_cache;
+	struct qr_lruvec lru;
+	struct qr_swap *swap;      /* (I) */
+	struct qr_stats stats;
+	struct qr_kswapd kswapd;
+	uint32_t is_oom;           /* (A) the last resort failed once: keep failing quickly */
+	uint32_t nr_limit;         /* (A) frames that may be in use */
+};
+
+/* Bytes of metadata for a pool of nr_frames: memmap, fresh bits, per-CPU arrays. */
+uint64_t qr_vmm_metadata_bytes(uint32_t nr_frames);
+/* Brings up zones, slabs, swap and LRU; *vmm lies in the metadata. Starts no thread. */
+int qr_vmm_create(const struct qr_vmm_config *config, struct qr_vmm **vmm) QR_WARN_UNUSED;
+void qr_vmm_destroy(struct qr_vmm *vmm);
+
+#endif

@@ -1,0 +1,247 @@
+/*
+ * The budget of one process: how many frames its pool may have in use.
+ *
+ * quota: what the process may use in all, from its domain or fixed; limit: what of it the pool gets. The difference
+ * is memory that quire does not manage (the program's text, its stacks, quire's own tables), found by comparing the
+ * resident set that the kernel reports with the quota, ten times a second.
+ */
+#include "internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define TICK_NS 100000000u
+/* Quota is taken from a domain in steps of 4 MiB, or of 1/64 of the budget if that is more. */
+#define GROW_STEP 1024u
+#define GROW_SHARE 64u
+/* The pool never shrinks below this. */
+#define LIMIT_MIN 512u
+/* The limit follows a resident set that is below the quota only when this much is unused: 1 MiB. */
+#define SLACK_FRAMES 256u
+/* A newcomer waits up to 10 s for others to make room. */
+#define JOIN_TRIES 100u
+#define JOIN_WAIT_US 100000u
+#define SHRINK_STEP 256u
+
+uint64_t qr_budget_used_frames(const struct qr_manager *manager)
+{
+	const struct qr_zone *zone = &manager->vmm->zone;
+	uint64_t online = qr_load_relaxed(&zone->nr_online);
+	uint64_t free = qr_zone_nr_free(zone);
+
+	return online > free ? online - free : 0;
+}
+
+int qr_budget_join(struct qr_manager *manager, const char **error_text)
+{
+	uint64_t nr_frames = manager->options.ram_bytes >> QR_PAGE_SHIFT;
+	int err;
+
+	if (!manager->options.domain) {
+		manager->quota_frames = nr_frames;
+		return 0;
+	}
+	err = qr_domain_attach(&manager->domain, manager->options.domain);
+	if (err) {
+		*error_text = "the budget that this process should share cannot be reached: is quire run still there?";
+		return err;
+	}
+	err = qr_domain_join(&manager->domain);
+	if (err) {
+		*error_text = "too many processes share the budget";
+		return err;
+	}
+	manager->has_domain = true;
+	for (unsigned i = 0; i < JOIN_TRIES; i++) {
+		uint64_t wanted = QR_MIN(4 * QR_DOMAIN_MIN_FRAMES, qr_domain_fair_share(&manager->domain));
+
+		manager->quota_frames += qr_domain_take(&manager->domain, wanted - manager->quota_frames);
+		if (manager->quota_frames >= QR_DOMAIN_MIN_FRAMES)
+			return 0;
+		usleep(JOIN_WAIT_US);
+	}
+	qr_domain_leave(&manager->domain);
+	*error_text = "the RAM budget is taken by the processes that run already: raise --ram";
+	return QR_ENOMEM;
+}
+
+/* Takes quota from the domain and lets the pool have it. Caller holds budget_lock. */
+static uint32_t grow_locked(struct qr_manager *manager, uint64_t nr_frames, uint64_t nr_limit)
+{
+	uint64_t taken;
+
+	if (!manager->has_domain)
+		return 0;
+	taken = qr_domain_take(&manager->domain, nr_frames);
+	if (!taken)
+		return 0;
+	manager->quota_frames += taken;
+	nr_limit = QR_MIN(nr_limit, taken);
+	if (nr_limit)
+		(void)qr_vmm_set_limit(manager->vmm, manager->vmm->nr_limit + (uint32_t)nr_limit);
+	return (uint32_t)taken;
+}
+
+uint32_t qr_port_memory_grow(struct qr_port *port, uint32_t nr)
+{
+	struct qr_manager *manager = qr_manager_of(port);
+	uint64_t step = QR_MAX(GROW_STEP, (manager->options.ram_bytes >> QR_PAGE_SHIFT) / GROW_SHARE);
+	uint32_t grown;
+
+	/* Whoever holds the lock is changing the limit already, maybe from further up this very stack. */
+	if (!manager->has_domain || pthread_mutex_trylock(&manager->budget_lock))
+		return 0;
+	grown = grow_locked(manager, QR_MAX(step, (uint64_t)nr), UINT32_MAX);
+	pthread_mutex_unlock(&manager->budget_lock);
+	return grown;
+}
+
+uint32_t qr_budget_shrink(struct qr_manager *manager, uint32_t nr_frames)
+{
+	struct qr_vmm *vmm = manager->vmm;
+	uint32_t target = QR_MAX(nr_frames, LIMIT_MIN);
+	uint32_t reached = qr_vmm_set_limit(vmm, QR_MIN(target, vmm->nr_limit));
+
+	while (reached > target && qr_reclaim(vmm, QR_MIN(reached - target, SHRINK_STEP)))
+		reached = qr_vmm_set_limit(vmm, target);
+	return reached;
+}
+
+bool qr_budget_wait_for_share(struct qr_manager *manager)
+{
+	if (!manager->has_domain || manager->quota_frames >= qr_domain_fair_share(&manager->domain))
+		return false;
+	usleep(TICK_NS / 1000);
+	return true;
+}
+
+static uint64_t resident_frames(void)
+{
+	char text[128];
+	uint64_t resident = 0;
+	int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	ssize_t nr = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	const char *second;
+
+	if (fd >= 0)
+		close(fd);
+	if (nr <= 0)
+		return 0;
+	text[nr] = '\0';
+	second = strchr(text, ' ');
+	if (second)
+		resident = strtoull(second, NULL, 10);
+	return resident;
+}
+
+/* Holds the process to its quota by what the kernel counts. Caller holds budget_lock. */
+static void follow_resident_set(struct qr_manager *manager)
+{
+	struct qr_vmm *vmm = manager->vmm;
+	uint64_t resident = resident_frames();
+	uint64_t limit = vmm->nr_limit;
+
+	if (resident > manager->quota_frames) {
+		uint64_t excess = resident - manager->quota_frames;
+
+		excess -= QR_MIN(excess, (uint64_t)grow_locked(manager, excess, 0));
+		if (excess)
+			(void)qr_budget_shrink(manager, (uint32_t)(limit - QR_MIN(limit, excess)));
+	} else if (resident + SLACK_FRAMES < manager->quota_frames && limit < manager->quota_frames) {
+		uint64_t room = (manager->quota_frames - resident) / 2;
+
+		(void)qr_vmm_set_limit(vmm, (uint32_t)QR_MIN(manager->quota_frames, limit + room));
+	}
+}
+
+/* Gives quota back: what a smaller budget takes away, and what is above the fair share when others starve. */
+static void share_with_others(struct qr_manager *manager)
+{
+	struct qr_domain_shared *shared = manager->domain.shared;
+	uint64_t fair = qr_domain_fair_share(&manager->domain);
+	uint64_t debt = qr_load_relaxed(&shared->debt_frames);
+	uint32_t demand = qr_load_relaxed(&shared->demand);
+	uint64_t surplus = 0;
+	uint32_t before = manager->vmm->nr_limit;
+	uint64_t given;
+
+	if (demand != manager->seen_demand && manager->quota_frames > fair)
+		surplus = QR_MAX((manager->quota_frames - fair) / 2, QR_MIN((uint64_t)GROW_STEP,
+									      manager->quota_frames - fair));
+	manager->seen_demand = demand;
+	if (debt)
+		surplus = QR_MAX(surplus, QR_MIN(debt, manager->quota_frames - QR_MIN(manager->quota_frames,
+										     (uint64_t)QR_DOMAIN_MIN_FRAMES)));
+	if (!surplus)
+		return;
+	given = before - qr_budget_shrink(manager, (uint32_t)(before - QR_MIN((uint64_t)before, surplus)));
+	given = QR_MIN(given, manager->quota_frames);
+	if (given) {
+		manager->quota_frames -= given;
+		qr_domain_give(&manager->domain, given);
+	}
+}
+
+static void budget_tick(struct qr_manager *manager)
+{
+	pthread_mutex_lock(&manager->budget_lock);
+	follow_resident_set(manager);
+	if (manager->has_domain)
+		share_with_others(manager);
+	qr_fork_tick(manager);
+	qr_budget_publish(manager);
+	pthread_mutex_unlock(&manager->budget_lock);
+}
+
+static void budget_main(void *argument)
+{
+	struct qr_manager *manager = argument;
+
+	while (!qr_load_acquire(&manager->is_closing)) {
+		/* A fork in progress: nothing to do until it is over. */
+		if (!pthread_rwlock_tryrdlock(&manager->fork.gate)) {
+			budget_tick(manager);
+			pthread_rwlock_unlock(&manager->fork.gate);
+		}
+		(void)qr_port_wait_timeout(&manager->is_closing, 0, TICK_NS);
+	}
+}
+
+int qr_budget_start(struct qr_manager *manager)
+{
+	manager->is_closing = 0;
+	manager->budget_thread = qr_port_thread_start(&manager->port, "quire-budget", budget_main, manager);
+	return manager->budget_thread < 0 ? manager->budget_thread : 0;
+}
+
+void qr_budget_stop(struct qr_manager *manager)
+{
+	qr_store_release(&manager->is_closing, 1);
+	qr_port_wake(&manager->is_closing, 1);
+	qr_port_thread_join(&manager->port, manager->budget_thread);
+}
+
+int qr_manager_set_ram(struct qr_manager *manager, uint64_t ram_bytes)
+{
+	uint64_t nr_frames = ram_bytes >> QR_PAGE_SHIFT;
+	struct qr_entry entry;
+	uint32_t reached;
+
+	if (ram_bytes < QR_RAM_MIN || ram_bytes > manager->port.pool_bytes)
+		return QR_EINVAL;
+	qr_manager_enter(manager, &entry);
+	pthread_mutex_lock(&manager->budget_lock);
+	manager->quota_frames = nr_frames;
+	manager->options.ram_bytes = ram_bytes;
+	if (nr_frames >= manager->vmm->nr_limit)
+		reached = qr_vmm_set_limit(manager->vmm, (uint32_t)nr_frames);
+	else
+		reached = qr_budget_shrink(manager, (uint32_t)nr_frames);
+	pthread_mutex_unlock(&manager->budget_lock);
+	qr_manager_leave(manager, &entry);
+	return reached <= nr_frames ? 0 : QR_ENOMEM;
+}

@@ -1,0 +1,115 @@
+/* Shared by the files of the process port; not seen by the shim or the command line. */
+#ifndef QR_PROCESS_INTERNAL_H
+#define QR_PROCESS_INTERNAL_H
+
+#include <stdint.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "process.h"
+
+/* Exit statuses of a program that quire had to end; documented in quire-run(1). */
+#define QR_EXIT_NO_MEMORY 120 /* budget and swap are exhausted */
+#define QR_EXIT_LOST 121      /* content of a page cannot be read back */
+
+/* Writes "quire: ..." to stderr and ends the process at once. */
+void qr_die(int status, const char *format, ...) __attribute__((format(printf, 2, 3), noreturn));
+
+/* The preload library replaces malloc and mmap: sections between these calls, and quire's own threads, get plain
+ * memory from it. Weak: absent where the program's own malloc is in force. */
+void qr_shim_internal_enter(void) __attribute__((weak));
+void qr_shim_internal_leave(void) __attribute__((weak));
+
+static inline void qr_internal_enter(void)
+{
+	if (qr_shim_internal_enter)
+		qr_shim_internal_enter();
+}
+
+static inline void qr_internal_leave(void)
+{
+	if (qr_shim_internal_leave)
+		qr_shim_internal_leave();
+}
+
+/* The system calls themselves: in the preload library the libc's names are quire's own wrappers. */
+static inline int qr_kernel_madvise(uint64_t va, uint64_t len_bytes, int advice)
+{
+	return (int)syscall(SYS_madvise, va, len_bytes, advice);
+}
+
+static inline int qr_kernel_mprotect(uint64_t va, uint64_t len_bytes, int prot)
+{
+	return (int)syscall(SYS_mprotect, va, len_bytes, prot);
+}
+
+/* MAP_FAILED on error, as mmap(2). */
+static inline void *qr_kernel_mmap(uint64_t va, uint64_t len_bytes, int prot, int flags)
+{
+	return (void *)syscall(SYS_mmap, va, len_bytes, prot, flags, -1, 0L);
+}
+
+static inline int qr_kernel_munmap(uint64_t va, uint64_t len_bytes)
+{
+	return (int)syscall(SYS_munmap, va, len_bytes);
+}
+
+static inline struct qr_manager *qr_manager_of(struct qr_port *port)
+{
+	return QR_CONTAINER_OF(port, struct qr_manager, port);
+}
+
+/* Entry into core by a thread of the program: signals are blocked, so that no handler of the program can touch
+ * managed memory while locks are held, and fork waits. */
+struct qr_entry {
+	sigset_t old_mask;
+};
+void qr_manager_enter(struct qr_manager *manager, struct qr_entry *entry);
+void qr_manager_leave(struct qr_manager *manager, const struct qr_entry *entry);
+
+/* ---- userfaultfd.c ---- */
+#define QR_FEATURE_TEXT_MAX 256
+int qr_uffd_open(struct qr_manager *manager, const char **error_text);
+int qr_uffd_register(struct qr_manager *manager, const char **error_text);
+void qr_uffd_close(struct qr_manager *manager);
+int qr_uffd_register_range(int uffd, uint64_t start, uint64_t len_bytes, uint64_t mode);
+
+/* ---- handler.c, signal.c ---- */
+int qr_handlers_start(struct qr_manager *manager);
+void qr_handlers_stop(struct qr_manager *manager);
+int qr_signal_install(void);
+/* Runs the fault loop for one fault and deals with its errors; never fails to the caller. */
+void qr_handle_fault(struct qr_manager *manager, uint64_t va, bool is_write);
+
+/* ---- events.c: what the kernel did behind the manager's back ---- */
+struct uffd_msg;
+void qr_handle_event(struct qr_manager *manager, const struct uffd_msg *message);
+
+/* ---- budget.c ---- */
+int qr_budget_join(struct qr_manager *manager, const char **error_text);
+int qr_budget_start(struct qr_manager *manager);
+void qr_budget_stop(struct qr_manager *manager);
+/* Frames in use, free and ballooned ones excluded. */
+uint64_t qr_budget_used_frames(const struct qr_manager *manager);
+/* Brings the limit down to nr_frames, reclaiming; returns the limit reached. */
+uint32_t qr_budget_shrink(struct qr_manager *manager, uint32_t nr_frames);
+void qr_budget_publish(struct qr_manager *manager);
+/* Waits for other processes to give back what is above their share, as long as this one has less than its own;
+ * false when there is nothing to wait for. */
+bool qr_budget_wait_for_share(struct qr_manager *manager);
+
+/* ---- usage.c ---- */
+#define QR_VERSION_TEXT "0.1.0"
+/* Publishes counters now; the preload library calls it when the program exits. */
+void qr_manager_flush(struct qr_manager *manager);
+
+/* ---- fork.c ---- */
+/* Thaws the swap of children that are gone. */
+void qr_fork_tick(struct qr_manager *manager);
+
+/* ---- manager.c: all open managers, for the signal handler ---- */
+struct qr_manager *qr_manager_at(uint64_t va);
+/* Starts handlers, kswapd and the budget thread; at open and in a forked child. */
+int qr_manager_start_threads(struct qr_manager *manager);
+
+#endif

@@ -1,0 +1,103 @@
+/*
+ * The process port: quire's core under a running Linux program.
+ *
+ * Physical memory is a pool of private anonymous memory, one slot per PFN. The program's managed memory is one
+ * large reserved range, registered with userfaultfd. A frame is moved from its slot to the program's address when
+ * the program touches it, and back when it is evicted (UFFDIO_MOVE), so the number of resident pages can never
+ * exceed the number of frames.
+ *
+ * Two userfaultfd descriptors: one for the program's range, which delivers faults and events, one for the pool,
+ * which only makes the pool a legal target of UFFDIO_MOVE.
+ */
+#ifndef QR_PROCESS_H
+#define QR_PROCESS_H
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <quire/port.h>
+#include <quire/quire.h>
+
+#include "domain.h"
+#include "io.h"
+#include "vmm/vmm.h"
+
+#define QR_MAX_HANDLERS 8u
+#define QR_MAX_THREADS 16u
+
+/* A thread of the port itself. */
+struct qr_port_thread {
+	pthread_t thread;
+	bool is_used;
+	void (*entry)(void *argument);
+	void *argument;
+	char name[16];
+};
+
+/* The kernel's translation of one address space: here the program's own range. */
+struct qr_port_space {
+	uint64_t va_start; /* (I) reserved range, 2 MiB-aligned */
+	uint64_t va_end;
+};
+
+struct qr_port {
+	int uffd_space;          /* delivers faults and events of the program's range */
+	int uffd_pool;           /* target of moves out; no events */
+	bool has_move;           /* (I) UFFDIO_MOVE works (Linux 6.8) */
+	bool is_user_mode_only;  /* (I) faults inside system calls are not delivered */
+	uint8_t *pool;           /* (I) slot of PFN 0, 2 MiB-aligned */
+	uint64_t pool_bytes;     /* (I) */
+	void *metadata;          /* (I) core's descriptors */
+	uint64_t metadata_bytes; /* (I) */
+	struct qr_port_space space;
+	struct qr_io io;
+	struct qr_port_thread threads[QR_MAX_THREADS];
+	/* Test hooks: a fault-injecting layer over the three ioctls that may fail for passing reasons. */
+	uint32_t inject_every;   /* 0: off; every n-th move does part of the work or fails with EAGAIN or EBUSY */
+	uint32_t inject_count;   /* (A) */
+};
+
+#define QR_MAX_FORK_CHILDREN 64u
+
+/* Fork: the gate that stills core, what the fork in progress prepared, and the children whose snapshot of the swap
+ * files must stay intact. A child holds the write end of its pipe until it ends or executes another program. */
+struct qr_fork {
+	pthread_rwlock_t gate;   /* readers: every entry into core; writer: fork */
+	sigset_t old_mask;
+	uint32_t is_announced;   /* (A) 1: the next fork event is our own */
+	int token;               /* swap freeze, -1: none */
+	int slot;                /* domain slot reserved for the child, -1: none */
+	int pipe[2];
+	struct {
+		int fd;          /* read end; -1: free */
+		int token;
+	} children[QR_MAX_FORK_CHILDREN]; /* (gate or budget thread) */
+	int lifeline;            /* in a child: write end to its parent; -1: none */
+};
+
+struct qr_manager {
+	struct qr_port port;
+	struct qr_vmm *vmm;
+	struct qr_aspace *aspace;
+	struct qr_domain domain;
+	bool has_domain;
+	struct qr_options options;
+	char swap_dir[QR_DOMAIN_PATH_MAX];
+	enum qr_delivery delivery;      /* (I) the one in force */
+	bool no_move;                   /* (I) test hook: behave as before Linux 6.8 */
+	uint32_t nr_handlers;           /* (I) */
+	int handler_threads[QR_MAX_HANDLERS];
+	int budget_thread;
+	uint32_t is_closing;            /* (A) futex word of the budget thread */
+	pthread_mutex_t read_lock;      /* orders events before the faults that were read after them */
+	uint32_t handlers_end;          /* (A) */
+	int handler_eventfd;            /* wakes handlers that are to end */
+	struct qr_manager *next;        /* registry for the SIGBUS handler */
+	uint64_t quota_frames;          /* (budget lock) what this process may use in all */
+	uint64_t peak_frames;
+	uint32_t seen_demand;
+	pthread_mutex_t budget_lock;    /* limit and quota change together */
+	struct qr_fork fork;            /* fork.c */
+};
+
+#endif

@@ -1,0 +1,292 @@
+/*
+ * Frames and translation under userfaultfd.
+ *
+ * A frame of the pool is moved to the program's address and back (UFFDIO_MOVE, Linux 6.8). Where a move is not
+ * possible the page is copied and the slot emptied:
+ *   - read-only targets, which the kernel does not move into;
+ *   - pages that a forked child still shares (EBUSY): on the way out the sharing is broken first;
+ *   - kernels without UFFDIO_MOVE: copied in; on the way out write-protected, copied and dropped.
+ */
+#include "internal.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+#include "uffd_abi.h"
+
+/* Passing errors of one page before the caller hears of them. */
+#define MOVE_RETRIES 200u
+#define MOVE_SPINS 8u
+
+void *qr_port_frame_address(struct qr_port *port, qr_pfn_t pfn)
+{
+	return port->pool + ((uint64_t)pfn.nr << QR_PAGE_SHIFT);
+}
+
+bool qr_port_is_exclusive(struct qr_port *port)
+{
+	(void)port;
+	return true;
+}
+
+/* The memory behind slots goes back to the kernel; they read as zero when next touched. */
+static void slot_empty(uint8_t *slot, uint64_t len_bytes)
+{
+	QR_BUG_ON(qr_kernel_madvise((uint64_t)(uintptr_t)slot, len_bytes, MADV_DONTNEED));
+}
+
+void qr_port_frames_zero(struct qr_port *port, qr_pfn_t pfn, uint32_t nr, bool is_fresh)
+{
+	uint8_t *slot = qr_port_frame_address(port, pfn);
+	size_t len_bytes = (size_t)nr << QR_PAGE_SHIFT;
+
+	/* A fresh slot is a hole: the kernel zeroes what it puts there. */
+	if (!is_fresh)
+		memset(slot, 0, len_bytes);
+	else if (nr == 1 || qr_kernel_madvise((uint64_t)(uintptr_t)slot, len_bytes, MADV_POPULATE_WRITE))
+		for (uint32_t i = 0; i < nr; i++)
+			*(volatile uint8_t *)(slot + i * QR_PAGE_SIZE) = 0;
+}
+
+void qr_port_frames_release(struct qr_port *port, qr_pfn_t pfn, uint32_t nr)
+{
+	slot_empty(qr_port_frame_address(port, pfn), (uint64_t)nr << QR_PAGE_SHIFT);
+}
+
+void qr_port_wake_faulters(struct qr_port *port, struct qr_port_space *space, uint64_t va, uint64_t len_bytes)
+{
+	struct uffdio_range range = {.start = va, .len = len_bytes};
+
+	(void)space;
+	(void)ioctl(port->uffd_space, UFFDIO_WAKE, &range);
+}
+
+/* Test hook: every n-th move is cut short, or fails for a passing reason. True: *moved and errno are set. */
+static bool move_injected(struct qr_port *port, uint32_t *len_bytes)
+{
+	uint32_t every = port->inject_every;
+	uint32_t count;
+
+	if (!every)
+		return false;
+	count = qr_fetch_add_relaxed(&port->inject_count, 1);
+	if (count % every)
+		return false;
+	switch (count / every % 3) {
+	case 0:
+		errno = EAGAIN;
+		break;
+	case 1:
+		errno = EBUSY;
+		break;
+	default:
+		*len_bytes = QR_ALIGN_UP(*len_bytes / 2, (uint32_t)QR_PAGE_SIZE);
+		return false;
+	}
+	return true;
+}
+
+/* One UFFDIO_MOVE. Returns 0 or an errno; *moved_bytes tells how far it went in any case. */
+static int move_once(struct qr_port *port, int uffd, uint64_t dst, uint64_t src, uint32_t len_bytes, uint64_t mode,
+		     uint32_t *moved_bytes)
+{
+	struct uffdio_move move = {.dst = dst, .src = src, .mode = mode};
+
+	*moved_bytes = 0;
+	if (move_injected(port, &len_bytes))
+		return errno;
+	move.len = len_bytes;
+	if (!ioctl(uffd, UFFDIO_MOVE, &move)) {
+		*moved_bytes = len_bytes;
+		return 0;
+	}
+	*moved_bytes = move.move > 0 ? (uint32_t)move.move : 0;
+	return errno;
+}
+
+/* Waits a little before the next attempt at a page; false when it has been tried often enough. */
+static bool move_backoff(unsigned *retries)
+{
+	if (++*retries > MOVE_RETRIES)
+		return false;
+	if (*retries > MOVE_SPINS)
+		sched_yield();
+	return true;
+}
+
+/* Copies one page in and empties its slot. */
+static int copy_in(struct qr_port *port, uint64_t va, uint8_t *slot)
+{
+	struct uffdio_copy copy = {.dst = va, .src = (uint64_t)(uintptr_t)slot, .len = QR_PAGE_SIZE};
+	unsigned retries = 0;
+
+	while (ioctl(port->uffd_space, UFFDIO_COPY, &copy))
+		if (errno != EAGAIN || !move_backoff(&retries))
+			return errno;
+	slot_empty(slot, QR_PAGE_SIZE);
+	return 0;
+}
+
+static int map_error(int error)
+{
+	switch (error) {
+	case 0:
+		return 0;
+	case EEXIST:
+		return QR_EEXIST;
+	case ENOMEM:
+		return QR_ENOMEM;
+	case ENOENT:
+	case EINVAL:
+	case EFAULT:
+	case ESRCH:
+		return QR_EFAULT;
+	default:
+		return QR_EAGAIN;
+	}
+}
+
+int qr_port_map(struct qr_port *port, struct qr_port_space *space, uint64_t va, qr_pfn_t pfn, uint32_t nr,
+		uint32_t prot, uint32_t *nr_done)
+{
+	uint8_t *slot = qr_port_frame_address(port, pfn);
+	uint32_t len_bytes = nr << QR_PAGE_SHIFT;
+	uint32_t done = 0;
+	unsigned retries = 0;
+	int error = 0;
+
+	(void)space;
+	while (done < len_bytes && !error) {
+		uint32_t moved = 0;
+
+		if (port->has_move && prot & QR_PROT_WRITE)
+			error = move_once(port, port->uffd_space, va + done, (uint64_t)(uintptr_t)slot + done,
+					  len_bytes - done, 0, &moved);
+		else
+			error = EBUSY;
+		done += moved;
+		if (moved)
+			retries = 0;
+		if (error == EBUSY) {
+			error = copy_in(port, va + done, slot + done);
+			done += error ? 0 : QR_PAGE_SIZE;
+		} else if (error == ENOENT) {
+			/* The slot was never touched: it reads as zero once it is. */
+			*(volatile uint8_t *)(slot + done) = 0;
+			error = move_backoff(&retries) ? 0 : ENOENT;
+		} else if (error == EAGAIN && move_backoff(&retries)) {
+			error = 0;
+		}
+	}
+	*nr_done = done >> QR_PAGE_SHIFT;
+	return map_error(error);
+}
+
+/* Makes the pages of the range this process's own again after a fork: a write fault without a change. */
+static void break_sharing(uint64_t va, uint32_t len_bytes)
+{
+	(void)qr_kernel_madvise(va, len_bytes, MADV_POPULATE_WRITE);
+}
+
+static int move_out(struct qr_port *port, uint64_t va, uint8_t *slot, uint32_t len_bytes, uint32_t *done)
+{
+	unsigned retries = 0;
+	int error = 0;
+
+	*done = 0;
+	while (*done < len_bytes) {
+		uint32_t moved;
+
+		error = move_once(port, port->uffd_pool, (uint64_t)(uintptr_t)slot + *done, va + *done,
+				  len_bytes - *done, UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES, &moved);
+		*done += moved;
+		if (!error)
+			continue;
+		if (moved)
+			retries = 0;
+		if (!move_backoff(&retries))
+			return error;
+		if (error == EBUSY)
+			break_sharing(va + *done, len_bytes - *done);
+		else if (error == EEXIST) /* a stray read of an empty slot left a page of zeros there */
+			slot_empty(slot + *done, QR_PAGE_SIZE);
+		else if (error != EAGAIN)
+			return error;
+	}
+	return 0;
+}
+
+/* Without moves: no write gets through from the first step on, so the copy is complete. A thread that writes
+ * meanwhile waits for the fault handler, which waits for the page-table lock that our caller holds. */
+static int copy_out(struct qr_port *port, uint64_t va, uint8_t *slot, uint32_t len_bytes, uint32_t *done)
+{
+	struct uffdio_writeprotect protect = {
+		.range = {.start = va, .len = len_bytes},
+		.mode = UFFDIO_WRITEPROTECT_MODE_WP,
+	};
+	unsigned retries = 0;
+
+	*done = 0;
+	while (ioctl(port->uffd_space, UFFDIO_WRITEPROTECT, &protect))
+		if (errno != EAGAIN || !move_backoff(&retries))
+			return errno;
+	memcpy(slot, (void *)(uintptr_t)va, len_bytes);
+	QR_BUG_ON(qr_kernel_madvise(va, len_bytes, MADV_DONTNEED));
+	protect.mode = 0;
+	(void)ioctl(port->uffd_space, UFFDIO_WRITEPROTECT, &protect);
+	*done = len_bytes;
+	return 0;
+}
+
+int qr_port_unmap(struct qr_port *port, struct qr_port_space *space, uint64_t va, qr_pfn_t pfn, uint32_t nr,
+		  uint32_t prot, uint32_t *nr_done)
+{
+	uint8_t *slot = qr_port_frame_address(port, pfn);
+	uint32_t len_bytes = nr << QR_PAGE_SHIFT;
+	uint32_t done = 0;
+	int error;
+
+	if (!(prot & QR_PROT_WRITE)) {
+		/* The kernel moves writable pages only. The caller is about to drop the range or to change it. */
+		error = qr_kernel_mprotect(va, len_bytes, PROT_READ | PROT_WRITE) ? errno : 0;
+		if (error) {
+			*nr_done = 0;
+			return QR_EFAULT;
+		}
+	}
+	error = port->has_move ? move_out(port, va, slot, len_bytes, &done)
+			       : copy_out(port, va, slot, len_bytes, &done);
+	if (!(prot & QR_PROT_WRITE))
+		(void)qr_port_range_protect(port, space, va, len_bytes, prot);
+	*nr_done = done >> QR_PAGE_SHIFT;
+	return error == EBUSY ? QR_EBUSY : map_error(error);
+}
+
+static int native_prot(uint32_t prot)
+{
+	return (prot & QR_PROT_READ ? PROT_READ : 0) | (prot & QR_PROT_WRITE ? PROT_WRITE : 0) |
+	       (prot & QR_PROT_EXEC ? PROT_EXEC : 0);
+}
+
+int qr_port_range_add(struct qr_port *port, struct qr_port_space *space, uint64_t va, uint64_t len_bytes, uint32_t prot)
+{
+	return qr_port_range_protect(port, space, va, len_bytes, prot);
+}
+
+int qr_port_range_remove(struct qr_port *port, struct qr_port_space *space, uint64_t va, uint64_t len_bytes)
+{
+	return qr_port_range_protect(port, space, va, len_bytes, 0);
+}
+
+int qr_port_range_protect(struct qr_port *port, struct qr_port_space *space, uint64_t va, uint64_t len_bytes,
+			  uint32_t prot)
+{
+	(void)port;
+	(void)space;
+	if (!qr_kernel_mprotect(va, len_bytes, native_prot(prot)))
+		return 0;
+	return errno == ENOMEM ? QR_ENOMEM : QR_EINVAL;
+}

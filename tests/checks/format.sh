@@ -1,0 +1,20 @@
+#!/bin/bash
+# All C code has the layout of .clang-format. `format.sh --fix` rewrites it.
+. "$(dirname "$0")/lib.sh"
+
+tool=$(command -v clang-format-19 || command -v clang-format)
+if [ -z "$tool" ]; then
+	skip "layout" "clang-format is not installed"
+	checks_done
+fi
+if [ "${1:-}" = --fix ]; then
+	c_files | xargs "$tool" -i
+	exit
+fi
+for f in $(c_files); do
+	"$tool" --dry-run -Werror "$f" >"$work/log" 2>&1 || { echo "$f"; sed -n '1,3p' "$work/log"; } >>"$work/all"
+done
+touch "$work/all"
+[ ! -s "$work/all" ]
+result $? "layout of all C files (tests/checks/format.sh --fix mends it)" "$work/all"
+checks_done

@@ -1,0 +1,99 @@
+"""Fills, reads and saves a redis server over its unix socket, speaking its protocol.
+
+usage: redis_client.py SOCKET wait|fill|check|bgsave [KEYS]
+"""
+import hashlib
+import socket
+import sys
+import time
+
+BATCH = 2000
+
+
+def value_of(i):
+    """About 250 bytes; half of it digits that do not repeat, half a pattern."""
+    digest = hashlib.sha256(b"%d" % i).hexdigest().encode()
+    return b"%d:" % i + digest + digest[::-1] + b"value " * 20
+
+
+class Server:
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.connect(path)
+        self.stream = self.socket.makefile("rb", 1 << 20)
+
+    def send(self, *commands):
+        out = []
+        for command in commands:
+            out.append(b"*%d\r\n" % len(command))
+            for word in command:
+                out.append(b"$%d\r\n%s\r\n" % (len(word), word))
+        self.socket.sendall(b"".join(out))
+
+    def reply(self):
+        line = self.stream.readline()
+        if not line:
+            sys.exit("the server closed the connection")
+        if line[:1] == b"$":
+            length = int(line[1:])
+            return None if length < 0 else self.stream.read(length + 2)[:-2]
+        if line[:1] == b"-":
+            sys.exit("the server says " + line.decode())
+        return line[1:].rstrip()
+
+    def ask(self, *command):
+        self.send([word.encode() for word in command])
+        return self.reply()
+
+
+def wait(path):
+    for _ in range(1200):
+        try:
+            server = Server(path)
+            server.send([b"PING"])
+            if server.stream.readline().startswith(b"+PONG"):
+                return
+        except OSError:
+            pass
+        time.sleep(0.05)
+    sys.exit("no answer")
+
+
+def bgsave(server):
+    before = server.ask("LASTSAVE")
+    time.sleep(1.1)  # LASTSAVE counts seconds
+    server.ask("BGSAVE")
+    for _ in range(2400):
+        if server.ask("LASTSAVE") != before:
+            return
+        if b"rdb_last_bgsave_status:err" in server.ask("INFO", "persistence"):
+            sys.exit("the save failed")
+        time.sleep(0.05)
+    sys.exit("the save did not end")
+
+
+def main():
+    path, what = sys.argv[1:3]
+    if what == "wait":
+        return wait(path)
+    server = Server(path)
+    if what == "bgsave":
+        return bgsave(server)
+    nr_keys = int(sys.argv[3])
+    for first in range(0, nr_keys, BATCH):
+        batch = range(first, min(first + BATCH, nr_keys))
+        if what == "fill":
+            server.send(*([b"SET", b"key:%d" % i, value_of(i)] for i in batch))
+        else:
+            server.send(*([b"GET", b"key:%d" % i] for i in batch))
+        for i in batch:
+            answer = server.reply()
+            if what == "check" and answer != value_of(i):
+                sys.exit("key %d is wrong: %r" % (i, answer))
+    size = int(server.ask("DBSIZE"))
+    if size != nr_keys:
+        sys.exit("%d keys, not %d" % (size, nr_keys))
+    print("%s: %d keys right" % (what, nr_keys))
+
+
+main()

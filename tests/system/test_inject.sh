@@ -1,0 +1,67 @@
+#!/bin/bash
+# Things go wrong from outside: kills at random moments, a full swap directory, a launcher that dies.
+# Nothing is left behind, nobody hangs, and the message says what happened.
+. "$(dirname "$0")/lib.sh"
+needs_quire
+checker=$build/tests/system/checker
+RANDOM=4711
+note "seed 4711"
+
+# What belongs to this test is recognised by the path of its work folder in the environment.
+export QR_TEST_MARK=$work
+left_over()
+{
+	grep -lz "^QR_TEST_MARK=$work\$" /proc/[0-9]*/environ 2>/dev/null | cut -d/ -f3 | while read -r pid; do
+		[ "$pid" != $$ ] && [ "$pid" != "$BASHPID" ] && tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null |
+			grep -E "quire|checker" && echo "pid $pid"
+	done
+}
+
+# 1. SIGKILL of the program, of the launcher, or of both.
+nr_kills=$(scaled 100)
+for ((i = 0; i < nr_kills; i++)); do
+	"$QUIRE" run --quiet --ram 16M --swap "$swap" -- "$checker" --mib 24 --threads 2 --ops 2000000 --forks 1 \
+		>/dev/null 2>&1 &
+	launcher=$!
+	sleep "0.$(printf %03d $((RANDOM % 250)))"
+	program=$(ps -o pid= --ppid $launcher | head -n 1)
+	case $((i % 3)) in
+	0) kill -9 $launcher ${program:-} ;;
+	1) kill -9 ${program:-$launcher} ;;
+	2) kill -9 $launcher; [ -n "$program" ] && kill -9 $program ;;
+	esac 2>/dev/null
+	wait $launcher 2>/dev/null
+done
+sleep 1
+left_over >"$work/log"
+[ ! -s "$work/log" ]
+ok $? "after $nr_kills kills no process is left" "$work/log"
+is "$(find "$swap" -mindepth 1 | wc -l)" 0 "after $nr_kills kills nothing is left in the swap directory"
+
+# 2. A swap directory that fills up: an error that says so, not wrong bytes and not a hang.
+small=$work/small
+mkdir "$small"
+if mount -t tmpfs -o size=16m quire-test "$small" 2>/dev/null; then
+	undo+=("umount '$small'")
+	timeout 60 "$QUIRE" run --ram 16M --swap "$small" -- "$checker" --mib 160 --threads 2 --ops 20000 --forks 0 \
+		>"$work/full.out" 2>"$work/full.err"
+	status=$?
+	[ $status -ne 0 ] && [ $status -ne 124 ] && ! grep -q 'checker: .* page' "$work/full.out"
+	ok $? "a full swap directory ends the program (status $status), without a wrong page" "$work/full.out"
+	grep -qi '^quire: .*\(swap\|budget\|memory\)' "$work/full.err"
+	ok $? "the message names the cause" "$work/full.err"
+	timeout 60 "$QUIRE" run --ram 16M --swap "$small" -- "$checker" --mib 24 --threads 2 --ops 3000 --forks 0 \
+		>"$work/fits.out" 2>"$work/fits.err"
+	is $? 0 "what fits in the small swap directory runs" || tail -n 5 "$work/fits.err" | sed 's/^/# /'
+	is "$(find "$small" -mindepth 1 | wc -l)" 0 "nothing is left in the small swap directory"
+else
+	note "no right to mount a small swap directory: that part is left out"
+fi
+
+# 3. No swap at all: what compresses runs, what does not ends with a message.
+timeout 60 "$QUIRE" run --ram 16M --swap none -- "$checker" --mib 160 --threads 2 --ops 20000 --forks 0 \
+	>"$work/none.out" 2>"$work/none.err"
+status=$?
+[ $status -ne 0 ] && [ $status -ne 124 ] && grep -q '^quire: ' "$work/none.err" && ! grep -q 'page' "$work/none.out"
+ok $? "without swap, too much data ends with a message (status $status)" "$work/none.err"
+finish
