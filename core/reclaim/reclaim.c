@@ -68,6 +68,17 @@ static uint32_t reclaim_round(struct qr_vmm *vmm, uint32_t nr)
 	return nr_freed;
 }
 
+/* No folio can be evicted any more: what is compressed goes to the file, if there is one. */
+static uint32_t shrink_pool(struct qr_vmm *vmm, uint32_t nr)
+{
+	struct qr_swap_usage usage;
+
+	qr_swap_usage(vmm->swap, &usage);
+	if (!usage.pool_frames)
+		return 0;
+	return qr_swap_shrink_pool(vmm->swap, (uint32_t)(usage.pool_frames - QR_MIN(usage.pool_frames, (uint64_t)nr)));
+}
+
 uint32_t qr_reclaim(struct qr_vmm *vmm, uint32_t nr)
 {
 	uint32_t nr_freed = qr_port_memory_grow(vmm->port, nr);
@@ -76,6 +87,8 @@ uint32_t qr_reclaim(struct qr_vmm *vmm, uint32_t nr)
 		qr_lru_drain(&vmm->lru);
 		nr_freed = reclaim_round(vmm, nr);
 	}
+	if (!nr_freed)
+		nr_freed = shrink_pool(vmm, nr);
 	if (!nr_freed)
 		nr_freed = qr_slab_shrink(&vmm->vma_cache) + qr_slab_shrink(&vmm->object_cache);
 	return nr_freed;

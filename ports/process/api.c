@@ -78,12 +78,12 @@ int qr_manager_map_file(struct qr_manager *manager, void **address, size_t lengt
 		return QR_EINVAL;
 	if (((uint64_t)offset + length) >> QR_PAGE_SHIFT > UINT32_MAX)
 		return QR_EOVERFLOW;
-	own_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	own_fd = qr_adopt_fd(fcntl(fd, F_DUPFD_CLOEXEC, 0));
 	if (own_fd < 0)
 		return QR_EINVAL;
 	object = qr_object_create(manager->vmm, true, (void *)(intptr_t)(own_fd + 1));
 	if (!object) {
-		close(own_fd);
+		qr_close_fd(own_fd);
 		return QR_ENOMEM;
 	}
 	err = map_object(manager, address, length, prot, flags, object, (uint32_t)((uint64_t)offset >> QR_PAGE_SHIFT));

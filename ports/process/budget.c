@@ -173,7 +173,9 @@ static void share_with_others(struct qr_manager *manager)
 		surplus = QR_MAX((manager->quota_frames - fair) / 2, QR_MIN((uint64_t)GROW_STEP,
 									      manager->quota_frames - fair));
 	manager->seen_demand = demand;
-	if (debt)
+	/* Every process pays its part of the debt, or together they would pay it many times over. */
+	debt = debt * manager->quota_frames / QR_MAX(qr_load_relaxed(&shared->budget_frames), (uint64_t)1) + (debt != 0);
+	if (debt > 1)
 		surplus = QR_MAX(surplus, QR_MIN(debt, manager->quota_frames - QR_MIN(manager->quota_frames,
 										     (uint64_t)QR_DOMAIN_MIN_FRAMES)));
 	if (!surplus)

@@ -76,16 +76,17 @@ static void copy_page(uint64_t va, const void *bytes, void *context)
  * its own from then on. */
 static void event_fork(struct qr_manager *manager, int child_uffd)
 {
-	uint32_t announced = 1;
+	uint32_t announced = QR_FORK_ANNOUNCED;
 	struct copy_target target = {.uffd = child_uffd};
 
-	if (!qr_cas(&manager->fork.is_announced, &announced, 0)) {
+	if (!qr_cas(&manager->fork.state, &announced, QR_FORK_SEEN)) {
 		for_each_unmapped_page(manager, manager->port.space.va_start, manager->port.space.va_end, copy_page,
 				       &target);
 		qr_port_log(&manager->port, QR_LOG_WARN,
 			    "a child process was made by a raw clone system call: it runs without a RAM budget");
 	}
 	close(child_uffd);
+	qr_port_wake(&manager->fork.state, 1);
 }
 
 /* The range moved out of the managed addresses; it takes its content along and is the kernel's from now on. */

@@ -35,5 +35,5 @@ int qr_port_file_read(struct qr_port *port, void *file, uint64_t offset_bytes, v
 void qr_port_file_close(struct qr_port *port, void *file)
 {
 	(void)port;
-	close(file_descriptor(file));
+	qr_close_fd(file_descriptor(file));
 }

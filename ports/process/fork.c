@@ -21,6 +21,7 @@
 
 #define SHRINK_STEP 1024u
 
+static int fork_open_pipe(struct qr_fork *fork);
 static int fork_reserve(struct qr_manager *manager);
 static void fork_remember_child(struct qr_manager *manager);
 
@@ -37,19 +38,31 @@ int qr_manager_fork_prepare(struct qr_manager *manager)
 	fork->old_mask = old;
 	qr_kswapd_stop(manager->vmm);
 	fork->slot = -1;
+	fork->token = -1;
 	fork->pipe[0] = fork->pipe[1] = -1;
-	fork->token = qr_swap_freeze(manager->vmm->swap);
-	err = fork->token < 0 ? fork->token : 0;
-	if (!err && pipe2(fork->pipe, O_CLOEXEC | O_NONBLOCK))
-		err = QR_EAGAIN;
+	err = fork_open_pipe(fork);
 	if (!err && manager->has_domain)
 		err = fork_reserve(manager);
+	/* Nothing is stored from here on: what the file holds now is what the child will read. */
+	if (!err) {
+		fork->token = qr_swap_freeze(manager->vmm->swap);
+		err = QR_MIN(fork->token, 0);
+	}
 	if (err) {
 		qr_manager_fork_parent(manager, -1);
 		return err;
 	}
-	qr_store_release(&fork->is_announced, 1);
+	qr_store_release(&fork->state, QR_FORK_ANNOUNCED);
 	urcu_bp_before_fork();
+	return 0;
+}
+
+static int fork_open_pipe(struct qr_fork *fork)
+{
+	if (pipe2(fork->pipe, O_CLOEXEC | O_NONBLOCK))
+		return QR_EAGAIN;
+	fork->pipe[0] = qr_adopt_fd(fork->pipe[0]);
+	fork->pipe[1] = qr_adopt_fd(fork->pipe[1]);
 	return 0;
 }
 
@@ -76,21 +89,23 @@ static int fork_reserve(struct qr_manager *manager)
 void qr_manager_fork_parent(struct qr_manager *manager, int child_pid)
 {
 	struct qr_fork *fork = &manager->fork;
-	uint32_t announced = qr_load_acquire(&fork->is_announced);
 	sigset_t old = fork->old_mask;
 
-	if (announced || child_pid > 0)
+	if (qr_load_acquire(&fork->state) != QR_FORK_NONE)
 		urcu_bp_after_fork_parent();
-	qr_store_release(&fork->is_announced, 0);
+	/* The kernel lets fork go on as soon as the event is read, before the handler has looked at it. */
+	while (child_pid > 0 && manager->port.has_fork_events && qr_load_acquire(&fork->state) == QR_FORK_ANNOUNCED)
+		qr_port_wait(&fork->state, QR_FORK_ANNOUNCED);
+	qr_store_release(&fork->state, QR_FORK_NONE);
 	if (fork->pipe[1] >= 0)
-		close(fork->pipe[1]);
+		qr_close_fd(fork->pipe[1]);
 	if (child_pid > 0) {
 		fork_remember_child(manager);
 		if (fork->slot >= 0)
 			qr_domain_set_child_pid(&manager->domain, (uint32_t)fork->slot, child_pid);
 	} else {
 		if (fork->pipe[0] >= 0)
-			close(fork->pipe[0]);
+			qr_close_fd(fork->pipe[0]);
 		if (fork->token >= 0)
 			qr_swap_thaw(manager->vmm->swap, fork->token);
 		if (fork->slot >= 0)
@@ -130,7 +145,7 @@ void qr_fork_tick(struct qr_manager *manager)
 		/* End of file: the child and all its own children are gone or run other programs. */
 		if (fork->children[i].fd < 0 || read(fork->children[i].fd, &byte, 1) != 0)
 			continue;
-		close(fork->children[i].fd);
+		qr_close_fd(fork->children[i].fd);
 		fork->children[i].fd = -1;
 		qr_swap_thaw(manager->vmm->swap, fork->children[i].token);
 	}
@@ -143,16 +158,16 @@ static void child_forget_parent(struct qr_manager *manager)
 	pthread_rwlockattr_t attributes;
 
 	qr_uffd_close(manager);
-	close(manager->handler_eventfd);
-	close(fork->pipe[0]);
+	qr_close_fd(manager->handler_eventfd);
+	qr_close_fd(fork->pipe[0]);
 	fork->lifeline = fork->pipe[1];
 	for (unsigned i = 0; i < QR_MAX_FORK_CHILDREN; i++) {
 		if (fork->children[i].fd >= 0)
-			close(fork->children[i].fd);
+			qr_close_fd(fork->children[i].fd);
 		fork->children[i].fd = -1;
 	}
 	memset(manager->port.threads, 0, sizeof(manager->port.threads));
-	fork->is_announced = 0;
+	fork->state = QR_FORK_NONE;
 	fork->token = -1;
 	pthread_mutex_init(&manager->read_lock, NULL);
 	pthread_mutex_init(&manager->budget_lock, NULL);
@@ -172,12 +187,12 @@ int qr_manager_fork_child(struct qr_manager *manager)
 	urcu_bp_after_fork_child();
 	qr_internal_enter();
 	child_forget_parent(manager);
-	if (manager->has_domain) {
-		qr_domain_adopt(&manager->domain, (uint32_t)fork->slot);
-		manager->quota_frames = manager->domain.shared->processes[fork->slot].quota_frames;
-	}
+	err = manager->has_domain ? qr_domain_adopt(&manager->domain, (uint32_t)fork->slot) : 0;
+	if (!err && manager->has_domain)
+		manager->quota_frames = manager->domain.shared->processes[manager->domain.slot].quota_frames;
 	fork->slot = -1;
-	err = qr_uffd_open(manager, &error_text);
+	if (!err)
+		err = qr_uffd_open(manager, &error_text);
 	if (!err)
 		err = qr_uffd_register(manager, &error_text);
 	if (!err)

@@ -32,7 +32,7 @@ static void handler_main(void *argument);
 int qr_handlers_start(struct qr_manager *manager)
 {
 	manager->handlers_end = 0;
-	manager->handler_eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	manager->handler_eventfd = qr_adopt_fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 	if (manager->handler_eventfd < 0)
 		return -errno;
 	for (uint32_t i = 0; i < manager->nr_handlers; i++) {
@@ -52,7 +52,7 @@ void qr_handlers_stop(struct qr_manager *manager)
 	(void)!write(manager->handler_eventfd, &one, sizeof(one));
 	for (uint32_t i = 0; i < manager->nr_handlers; i++)
 		qr_port_thread_join(&manager->port, manager->handler_threads[i]);
-	close(manager->handler_eventfd);
+	qr_close_fd(manager->handler_eventfd);
 }
 
 void qr_handle_fault(struct qr_manager *manager, uint64_t va, bool is_write)

@@ -20,6 +20,31 @@ void qr_die(int status, const char *format, ...) __attribute__((format(printf, 2
 void qr_shim_internal_enter(void) __attribute__((weak));
 void qr_shim_internal_leave(void) __attribute__((weak));
 
+/* The preload library keeps quire's descriptors out of the program's reach: adopt moves one to a high number, which it
+ * returns, and protects it from close and dup2; unprotect comes before quire closes it. */
+int qr_shim_adopt_fd(int fd) __attribute__((weak));
+void qr_shim_unprotect_fd(int fd) __attribute__((weak));
+/* Mappings that went to the kernel untouched, their bytes, and bytes of the preload library's own memory. */
+void qr_shim_passed(uint64_t *nr_maps, uint64_t *map_bytes, uint64_t *raw_bytes) __attribute__((weak));
+
+/* Negative values pass through, so that the result of open(2) can be adopted as it is. */
+static inline int qr_adopt_fd(int fd)
+{
+	return fd >= 0 && qr_shim_adopt_fd ? qr_shim_adopt_fd(fd) : fd;
+}
+
+static inline void qr_unprotect_fd(int fd)
+{
+	if (qr_shim_unprotect_fd)
+		qr_shim_unprotect_fd(fd);
+}
+
+static inline void qr_close_fd(int fd)
+{
+	qr_unprotect_fd(fd);
+	close(fd);
+}
+
 static inline void qr_internal_enter(void)
 {
 	if (qr_shim_internal_enter)

@@ -7,7 +7,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include "io.h"
+#include "internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -77,12 +77,18 @@ int qr_io_init(struct qr_io *io, const char *swap_dir, uint64_t max_bytes)
 	return 0;
 }
 
+static void io_close_ring(struct qr_io *io)
+{
+	qr_unprotect_fd(io->ring.ring_fd);
+	io_uring_queue_exit(&io->ring);
+}
+
 void qr_io_destroy(struct qr_io *io)
 {
 	if (io->has_ring)
-		io_uring_queue_exit(&io->ring);
+		io_close_ring(io);
 	for (uint32_t i = 0; i < io->nr_files; i++)
-		close(io->fds[i]);
+		qr_close_fd(io->fds[i]);
 	pthread_mutex_destroy(&io->submit_lock);
 	pthread_mutex_destroy(&io->reap_lock);
 	io->has_ring = false;
@@ -93,7 +99,7 @@ int qr_io_after_fork_child(struct qr_io *io)
 {
 	/* The parent's ring is mapped here too: using it would act in the parent's name. */
 	if (io->has_ring)
-		io_uring_queue_exit(&io->ring);
+		io_close_ring(io);
 	io->has_ring = false;
 	io->is_ring_tried = false;
 	io->nr_in_flight = 0;
@@ -199,6 +205,10 @@ static void io_set_up_ring(struct qr_io *io)
 {
 	bool has_ring = io_uring_queue_init(RING_ENTRIES, &io->ring, 0) == 0;
 
+	if (has_ring) {
+		io->ring.ring_fd = qr_adopt_fd(io->ring.ring_fd);
+		io->ring.enter_ring_fd = io->ring.ring_fd;
+	}
 	io->is_ring_tried = true;
 	__atomic_store_n(&io->has_ring, has_ring, __ATOMIC_RELEASE);
 }

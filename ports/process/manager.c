@@ -58,7 +58,7 @@ static int manager_bring_up(struct qr_manager *manager, const char **error_text)
 		if (!*error_text)
 			*error_text = "the swap directory cannot be used: see that it exists and is writable, or "
 				      "name another";
-		goto unreserve;
+		goto close_uffd;
 	}
 	err = manager_create_core(manager, error_text);
 	if (err)
@@ -67,10 +67,10 @@ static int manager_bring_up(struct qr_manager *manager, const char **error_text)
 
 close_io:
 	qr_io_destroy(&manager->port.io);
-unreserve:
-	manager_unreserve(manager);
 close_uffd:
+	/* Before the unmapping, whose events nobody would read. */
 	qr_uffd_close(manager);
+	manager_unreserve(manager);
 	return err;
 }
 
@@ -158,8 +158,9 @@ void qr_manager_close(struct qr_manager *manager)
 	pthread_mutex_unlock(&registry_lock);
 	qr_vmm_destroy(manager->vmm);
 	qr_io_destroy(&manager->port.io);
-	manager_unreserve(manager);
+	/* First: nobody reads the events that unmapping a registered range would wait for. */
 	qr_uffd_close(manager);
+	manager_unreserve(manager);
 	if (manager->has_domain) {
 		qr_domain_leave(&manager->domain);
 		qr_domain_detach(&manager->domain);

@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -119,6 +120,7 @@ int qr_port_thread_start(struct qr_port *port, const char *name, void (*entry)(v
 	struct qr_port_thread *thread = NULL;
 	pthread_attr_t attributes;
 	sigset_t all, old;
+	void *stack;
 	int slot, err;
 
 	for (slot = 0; slot < (int)QR_MAX_THREADS; slot++)
@@ -126,20 +128,26 @@ int qr_port_thread_start(struct qr_port *port, const char *name, void (*entry)(v
 			break;
 	if (slot == (int)QR_MAX_THREADS)
 		return QR_EAGAIN;
+	/* A stack of its own: those that the libc keeps for reuse have lived in the program. */
+	stack = qr_kernel_mmap(0, THREAD_STACK_BYTES, PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK);
+	if (stack == MAP_FAILED)
+		return QR_ENOMEM;
 	thread = &port->threads[slot];
-	*thread = (struct qr_port_thread){.is_used = true, .entry = entry, .argument = argument};
+	*thread = (struct qr_port_thread){.is_used = true, .entry = entry, .argument = argument, .stack = stack};
 	strncpy(thread->name, name, sizeof(thread->name) - 1);
 	/* The program's signals are not for quire's threads. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	qr_internal_enter();
 	pthread_attr_init(&attributes);
-	pthread_attr_setstacksize(&attributes, THREAD_STACK_BYTES);
+	pthread_attr_setstack(&attributes, stack, THREAD_STACK_BYTES);
 	err = pthread_create(&thread->thread, &attributes, thread_main, thread);
 	pthread_attr_destroy(&attributes);
 	qr_internal_leave();
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (err) {
+		qr_kernel_munmap((uint64_t)(uintptr_t)stack, THREAD_STACK_BYTES);
 		thread->is_used = false;
 		return -err;
 	}
@@ -151,6 +159,7 @@ void qr_port_thread_join(struct qr_port *port, int handle)
 	qr_internal_enter();
 	pthread_join(port->threads[handle].thread, NULL);
 	qr_internal_leave();
+	qr_kernel_munmap((uint64_t)(uintptr_t)port->threads[handle].stack, THREAD_STACK_BYTES);
 	port->threads[handle].is_used = false;
 }
 

@@ -31,6 +31,7 @@ struct qr_port_thread {
 	bool is_used;
 	void (*entry)(void *argument);
 	void *argument;
+	void *stack;
 	char name[16];
 };
 
@@ -45,6 +46,7 @@ struct qr_port {
 	int uffd_pool;           /* target of moves out; no events */
 	bool has_move;           /* (I) UFFDIO_MOVE works (Linux 6.8) */
 	bool is_user_mode_only;  /* (I) faults inside system calls are not delivered */
+	bool has_fork_events;    /* (I) the kernel reports forks (needs CAP_SYS_PTRACE) */
 	uint8_t *pool;           /* (I) slot of PFN 0, 2 MiB-aligned */
 	uint64_t pool_bytes;     /* (I) */
 	void *metadata;          /* (I) core's descriptors */
@@ -58,13 +60,16 @@ struct qr_port {
 };
 
 #define QR_MAX_FORK_CHILDREN 64u
+#define QR_FORK_NONE 0u
+#define QR_FORK_ANNOUNCED 1u /* the next fork event is our own */
+#define QR_FORK_SEEN 2u      /* it has come */
 
 /* Fork: the gate that stills core, what the fork in progress prepared, and the children whose snapshot of the swap
  * files must stay intact. A child holds the write end of its pipe until it ends or executes another program. */
 struct qr_fork {
 	pthread_rwlock_t gate;   /* readers: every entry into core; writer: fork */
 	sigset_t old_mask;
-	uint32_t is_announced;   /* (A) 1: the next fork event is our own */
+	uint32_t state;          /* (A) QR_FORK_*; the forking thread waits on it */
 	int token;               /* swap freeze, -1: none */
 	int slot;                /* domain slot reserved for the child, -1: none */
 	int pipe[2];
@@ -95,6 +100,8 @@ struct qr_manager {
 	struct qr_manager *next;        /* registry for the SIGBUS handler */
 	uint64_t quota_frames;          /* (budget lock) what this process may use in all */
 	uint64_t peak_frames;
+	uint64_t passed_maps;           /* (budget lock) told to the domain so far */
+	uint64_t passed_bytes;
 	uint32_t seen_demand;
 	pthread_mutex_t budget_lock;    /* limit and quota change together */
 	struct qr_fork fork;            /* fork.c */

@@ -5,7 +5,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include "io.h"
+#include "internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,13 +29,13 @@ int qr_io_swap_open(struct qr_io *io, uint32_t *file)
 		return QR_ENOSYS;
 	if (__atomic_load_n(&io->nr_files, __ATOMIC_RELAXED) >= QR_MAX_SWAP_FILES)
 		return QR_EAGAIN;
-	fd = qr_swapfile_create(io->swap_dir, &is_direct);
+	fd = qr_adopt_fd(qr_swapfile_create(io->swap_dir, &is_direct));
 	if (fd < 0)
 		return fd;
 	pthread_mutex_lock(&io->submit_lock);
 	if (io->nr_files >= QR_MAX_SWAP_FILES) {
 		pthread_mutex_unlock(&io->submit_lock);
-		close(fd);
+		qr_close_fd(fd);
 		return QR_EAGAIN;
 	}
 	*file = io->nr_files;

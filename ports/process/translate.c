@@ -89,7 +89,9 @@ static bool move_injected(struct qr_port *port, uint32_t *len_bytes)
 	return true;
 }
 
-/* One UFFDIO_MOVE. Returns 0 or an errno; *moved_bytes tells how far it went in any case. */
+/* One UFFDIO_MOVE. Returns 0 or an errno; *moved_bytes tells how far it went in any case.
+ * The kernel moves within one of its own VMAs at each end. What is one VMA to core may be several there, since the
+ * kernel joins only neighbours that share their anon_vma; a run across such a border fails with EINVAL and is halved. */
 static int move_once(struct qr_port *port, int uffd, uint64_t dst, uint64_t src, uint32_t len_bytes, uint64_t mode,
 		     uint32_t *moved_bytes)
 {
@@ -98,10 +100,16 @@ static int move_once(struct qr_port *port, int uffd, uint64_t dst, uint64_t src,
 	*moved_bytes = 0;
 	if (move_injected(port, &len_bytes))
 		return errno;
-	move.len = len_bytes;
-	if (!ioctl(uffd, UFFDIO_MOVE, &move)) {
-		*moved_bytes = len_bytes;
-		return 0;
+	for (;;) {
+		move.len = len_bytes;
+		move.move = 0;
+		if (!ioctl(uffd, UFFDIO_MOVE, &move)) {
+			*moved_bytes = len_bytes;
+			return 0;
+		}
+		if (errno != EINVAL || len_bytes == QR_PAGE_SIZE)
+			break;
+		len_bytes = QR_ALIGN_UP(len_bytes / 2, (uint32_t)QR_PAGE_SIZE);
 	}
 	*moved_bytes = move.move > 0 ? (uint32_t)move.move : 0;
 	return errno;

@@ -105,6 +105,19 @@ const char *qr_counter_text(unsigned i)
 	return i < QR_NR_STATS ? qr_stat_text((enum qr_stat)i) : NULL;
 }
 
+/* What the preload library left to the kernel since the last time. */
+static void publish_passed(struct qr_manager *manager)
+{
+	uint64_t nr_maps, map_bytes, raw_bytes;
+
+	if (!qr_shim_passed)
+		return;
+	qr_shim_passed(&nr_maps, &map_bytes, &raw_bytes);
+	qr_domain_count_passed(&manager->domain, nr_maps - manager->passed_maps, map_bytes - manager->passed_bytes);
+	manager->passed_maps = nr_maps;
+	manager->passed_bytes = map_bytes;
+}
+
 void qr_budget_publish(struct qr_manager *manager)
 {
 	struct qr_usage usage = {.size = sizeof(usage)};
@@ -115,6 +128,7 @@ void qr_budget_publish(struct qr_manager *manager)
 		return;
 	(void)qr_manager_counters(manager, counters, QR_NR_STATS);
 	qr_domain_publish(&manager->domain, &usage, counters);
+	publish_passed(manager);
 }
 
 void qr_manager_flush(struct qr_manager *manager)

@@ -39,7 +39,7 @@ static int uffd_new(bool *is_user_mode_only)
 		fd = (int)syscall(SYS_userfaultfd, OPEN_FLAGS | UFFD_USER_MODE_ONLY);
 		*is_user_mode_only = fd >= 0;
 	}
-	return fd < 0 ? -errno : fd;
+	return fd < 0 ? -errno : qr_adopt_fd(fd);
 }
 
 /* A descriptor with as many of the wanted features as the kernel has; *granted tells which. */
@@ -52,17 +52,17 @@ static int uffd_open_with(uint64_t wanted, uint64_t *granted, bool *is_user_mode
 		return fd;
 	/* The first handshake tells what there is, and uses the descriptor up. */
 	if (ioctl(fd, UFFDIO_API, &api) < 0) {
-		close(fd);
+		qr_close_fd(fd);
 		return QR_ENOSYS;
 	}
-	close(fd);
+	qr_close_fd(fd);
 	api = (struct uffdio_api){.api = UFFD_API, .features = api.features & wanted};
 	fd = uffd_new(is_user_mode_only);
 	if (fd < 0)
 		return fd;
 	if (ioctl(fd, UFFDIO_API, &api) < 0) {
 		/* Fork events need CAP_SYS_PTRACE. */
-		close(fd);
+		qr_close_fd(fd);
 		if (!(wanted & UFFD_FEATURE_EVENT_FORK))
 			return -errno;
 		return uffd_open_with(wanted & ~(uint64_t)UFFD_FEATURE_EVENT_FORK, granted, is_user_mode_only);
@@ -102,9 +102,10 @@ int qr_uffd_open(struct qr_manager *manager, const char **error_text)
 	port->uffd_space = uffd_open_with(events | UFFD_FEATURE_MOVE, &granted, &port->is_user_mode_only);
 	if (port->uffd_space < 0) {
 		*error_text = open_error_text(port->uffd_space);
-		close(port->uffd_pool);
+		qr_close_fd(port->uffd_pool);
 		return QR_EPERM;
 	}
+	port->has_fork_events = granted & UFFD_FEATURE_EVENT_FORK;
 	if (port->is_user_mode_only && manager->delivery == QR_DELIVERY_THREAD) {
 		*error_text = "only user-mode userfaultfd is permitted here, with which system calls cannot wait for "
 			      "pages: run as root, or let the administrator set vm.unprivileged_userfaultfd=1 or give "
@@ -149,6 +150,6 @@ int qr_uffd_register(struct qr_manager *manager, const char **error_text)
 
 void qr_uffd_close(struct qr_manager *manager)
 {
-	close(manager->port.uffd_space);
-	close(manager->port.uffd_pool);
+	qr_close_fd(manager->port.uffd_space);
+	qr_close_fd(manager->port.uffd_pool);
 }
