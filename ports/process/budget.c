@@ -119,7 +119,7 @@ bool qr_budget_wait_for_share(struct qr_manager *manager)
 	return true;
 }
 
-static uint64_t resident_frames(void)
+uint64_t qr_budget_resident_frames(void)
 {
 	char text[128];
 	uint64_t resident = 0;
@@ -142,7 +142,7 @@ static uint64_t resident_frames(void)
 static void follow_resident_set(struct qr_manager *manager)
 {
 	struct qr_vmm *vmm = manager->vmm;
-	uint64_t resident = resident_frames();
+	uint64_t resident = qr_budget_resident_frames();
 	uint64_t limit = vmm->nr_limit;
 
 	if (resident > manager->quota_frames) {
@@ -186,6 +186,18 @@ static void share_with_others(struct qr_manager *manager)
 		manager->quota_frames -= given;
 		qr_domain_give(&manager->domain, given);
 	}
+}
+
+uint64_t qr_budget_return_unused(struct qr_manager *manager, uint64_t nr_needed)
+{
+	uint64_t keep = QR_MAX(nr_needed + SLACK_FRAMES, (uint64_t)QR_DOMAIN_MIN_FRAMES);
+	uint64_t surplus = manager->quota_frames - QR_MIN(manager->quota_frames, keep);
+
+	if (surplus) {
+		manager->quota_frames -= surplus;
+		qr_domain_give(&manager->domain, surplus);
+	}
+	return surplus;
 }
 
 static void budget_tick(struct qr_manager *manager)

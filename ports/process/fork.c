@@ -20,6 +20,9 @@
 #include <urcu/urcu-bp.h>
 
 #define SHRINK_STEP 1024u
+/* Others notice within 100 ms that somebody starves; 2 s is enough for them to put pages out. */
+#define FORK_WAITS 40u
+#define FORK_WAIT_US 50000u
 
 static int fork_open_pipe(struct qr_fork *fork);
 static int fork_reserve(struct qr_manager *manager);
@@ -66,23 +69,29 @@ static int fork_open_pipe(struct qr_fork *fork)
 	return 0;
 }
 
-/* Reserves what the child may come to need, putting pages out until the domain has room for it. */
+/* Reserves what the child may come to need, all that is resident now: returns unused quota, puts pages out, and waits
+ * for others to make room, in this order. */
 static int fork_reserve(struct qr_manager *manager)
 {
 	struct qr_vmm *vmm = manager->vmm;
+	unsigned nr_waits = 0;
 
 	for (;;) {
 		uint32_t used = (uint32_t)qr_budget_used_frames(manager);
-		uint64_t unmanaged = manager->quota_frames - QR_MIN(manager->quota_frames, (uint64_t)vmm->nr_limit);
-		uint32_t reached;
-
 		/* Free frames that hold memory would be copied as well: they go back first. */
-		reached = qr_budget_shrink(manager, used + vmm->zone.watermark[QR_WMARK_HIGH]);
-		manager->fork.slot = qr_domain_reserve_child(&manager->domain, reached + unmanaged);
+		uint64_t limit = qr_budget_shrink(manager, used + vmm->zone.watermark[QR_WMARK_HIGH]);
+		uint64_t needed = QR_MAX(limit, qr_budget_resident_frames());
+
+		manager->fork.slot = qr_domain_reserve_child(&manager->domain, needed);
 		if (manager->fork.slot >= 0)
 			return 0;
-		if (reached <= QR_DOMAIN_MIN_FRAMES || !qr_reclaim(vmm, SHRINK_STEP))
+		if (qr_budget_return_unused(manager, needed))
+			continue;
+		if (limit > QR_DOMAIN_MIN_FRAMES && qr_reclaim(vmm, SHRINK_STEP))
+			continue;
+		if (nr_waits++ == FORK_WAITS)
 			return QR_ENOMEM;
+		usleep(FORK_WAIT_US);
 	}
 }
 

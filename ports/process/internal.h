@@ -119,6 +119,10 @@ uint64_t qr_budget_used_frames(const struct qr_manager *manager);
 /* Brings the limit down to nr_frames, reclaiming; returns the limit reached. */
 uint32_t qr_budget_shrink(struct qr_manager *manager, uint32_t nr_frames);
 void qr_budget_publish(struct qr_manager *manager);
+/* What the kernel counts as this process's resident set. */
+uint64_t qr_budget_resident_frames(void);
+/* Gives quota beyond nr_needed frames (and some slack) back to the domain; returns how much. Holds budget_lock. */
+uint64_t qr_budget_return_unused(struct qr_manager *manager, uint64_t nr_needed);
 /* Waits for other processes to give back what is above their share, as long as this one has less than its own;
  * false when there is nothing to wait for. */
 bool qr_budget_wait_for_share(struct qr_manager *manager);
