@@ -183,7 +183,7 @@ int qr_port_map(struct qr_port *port, struct qr_port_space *space, uint64_t va, 
 			done += error ? 0 : QR_PAGE_SIZE;
 		} else if (error == ENOENT) {
 			/* The slot was never touched: it reads as zero once it is. */
-			*(volatile uint8_t *)(slot + done) = 0;
+			(void)__atomic_fetch_or(slot + done, 0, __ATOMIC_RELAXED);
 			error = move_backoff(&retries) ? 0 : ENOENT;
 		} else if (error == EAGAIN && move_backoff(&retries)) {
 			error = 0;
