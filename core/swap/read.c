@@ -107,7 +107,11 @@ static void read_start(struct qr_swap *swap, struct qr_reader *reader)
 {
 	for (uint32_t i = 0; i < reader->nr_runs; i++) {
 		struct qr_io_request *request = &reader->runs[i].request;
-		int err = qr_port_io_submit(swap->vmm->port, request);
+		int err;
+
+		/* While the last one is under way there is nothing left to do but wait. */
+		request->may_block = i + 1 == reader->nr_runs;
+		err = qr_port_io_submit(swap->vmm->port, request);
 
 		if (err) {
 			request->result = err;

@@ -142,6 +142,7 @@ int qr_port_range_protect(struct qr_port *port, struct qr_port_space *space, uin
 struct qr_io_request {
 	uint32_t file; /* number of the swap file */
 	bool is_write;
+	bool may_block; /* the caller would wait at once: the port may finish the transfer before it returns */
 	void *buffer;
 	uint32_t len_bytes;
 	uint64_t offset_bytes;
@@ -150,7 +151,7 @@ struct qr_io_request {
 	void *port_private;
 };
 
-/* Starts a transfer. Never waits for the device. Returns 0 or an error (then the request was not started). */
+/* Starts a transfer. Waits for the device only if the request says that it may. Returns 0 or an error (then the request was not started). */
 int qr_port_io_submit(struct qr_port *port, struct qr_io_request *request);
 /* Returns when the request is done. May sleep. */
 void qr_port_io_wait(struct qr_port *port, struct qr_io_request *request);

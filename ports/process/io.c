@@ -125,7 +125,8 @@ int qr_io_submit(struct qr_io *io, struct qr_io_request *request)
 		io_complete(request, err);
 		return 0;
 	}
-	if (!io_has_ring(io)) {
+	/* A plain read costs no hand-over to the ring and back. */
+	if (request->may_block || !io_has_ring(io)) {
 		io_run(io, request);
 		return 0;
 	}

@@ -53,10 +53,6 @@ for i in range(10):
         y = [str(k) for k in range(10000)]
         os._exit(y[777] != "777")
     assert os.waitpid(p, 0)[1] == 0
-import multiprocessing
-if __name__ == "__main__":
-    with multiprocessing.get_context("fork").Pool(2) as pool:
-        print(pool.map(len, ["a" * i for i in range(10)]))
 '
 
 nr=$((nr + 1))
