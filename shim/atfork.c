@@ -29,7 +29,7 @@ static struct atfork_entry static_entries[ATFORK_STATIC];
 static struct {
 	struct qr_mutex lock;
 	struct atfork_entry *entries; /* (lock) [capacity]; NULL: static_entries */
-	size_t nr;		    /* (lock) */
+	size_t nr;      /* (lock) */
 	size_t capacity;              /* (lock) */
 	uint32_t nr_forks;            /* (lock) between prepare and the end */
 } handlers;

@@ -27,9 +27,9 @@
 #define QR_ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
 #define QR_MIN(a, b) ((a) < (b) ? (a) : (b))
 #define QR_MAX(a, b) ((a) > (b) ? (a) : (b))
-#define QR_ALIGN_DOWN(x, align) ((x) & ~((__typeof__(x))(align)-1))
-#define QR_ALIGN_UP(x, align) QR_ALIGN_DOWN((x) + ((__typeof__(x))(align)-1), align)
-#define QR_CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+#define QR_ALIGN_DOWN(x, align) ((x) & ~((__typeof__(x))(align) - 1))
+#define QR_ALIGN_UP(x, align) QR_ALIGN_DOWN((x) + ((__typeof__(x))(align) - 1), align)
+#define QR_CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
 
 #define qr_likely(x) __builtin_expect(!!(x), 1)
 #define qr_unlikely(x) __builtin_expect(!!(x), 0)

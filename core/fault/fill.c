@@ -52,7 +52,8 @@ static struct qr_frame *fill_alloc(struct fault *fault, unsigned *order)
 	if (*order > 0)
 		qr_fault_make_room(fault, 1u << *order);
 	for (; *order > 0; (*order)--) {
-		struct qr_frame *folio = qr_alloc_pages(fault->aspace->vmm, *order, QR_GFP_WAIT | QR_GFP_NORETRY | zero);
+		struct qr_frame *folio =
+			qr_alloc_pages(fault->aspace->vmm, *order, QR_GFP_WAIT | QR_GFP_NORETRY | zero);
 
 		if (folio)
 			return folio;

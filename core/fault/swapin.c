@@ -17,8 +17,8 @@ struct swapin_folio {
 
 struct swapin {
 	struct fault *fault;
-	uint64_t va;                          /* of the window's first page, the page of the fault */
-	uint32_t nr;                          /* pages in the window */
+	uint64_t va;			  /* of the window's first page, the page of the fault */
+	uint32_t nr;			  /* pages in the window */
 	unsigned order;                       /* of the window that was wanted */
 	uint32_t slots[FAULT_SWAPIN_PAGES];   /* pinned */
 	void *pages[FAULT_SWAPIN_PAGES];      /* where they are loaded to */
@@ -82,9 +82,9 @@ static bool swapin_pin(struct swapin *in)
 /* The largest folio that may start at page first of the window: naturally aligned and within it. */
 static unsigned swapin_folio_order(const struct swapin *in, uint32_t first)
 {
-	uint64_t page = (in->va >> QR_PAGE_SHIFT) + first;
+	uint32_t page = (uint32_t)(in->va >> QR_PAGE_SHIFT) + first;
 	unsigned by_length = qr_log2_u64(in->nr - first);
-	unsigned by_alignment = page ? (unsigned)__builtin_ctzll(page) : by_length;
+	unsigned by_alignment = (unsigned)__builtin_ctz(page | FAULT_SWAPIN_PAGES);
 
 	return QR_MIN(by_length, by_alignment);
 }

@@ -95,8 +95,8 @@ static int store_chunk(struct evict_context *context)
 		context->slots[i] = QR_SLOT_NONE;
 		if (!context->is_mapped[i])
 			continue;
-		pages[nr] = qr_port_frame_address(context->vmm->port,
-						  (qr_pfn_t){context->head_pfn + context->first + i});
+		pages[nr] =
+			qr_port_frame_address(context->vmm->port, (qr_pfn_t){context->head_pfn + context->first + i});
 		at[nr++] = i;
 	}
 	err = nr ? qr_swap_store(context->vmm->swap, pages, nr, slots, &nr_stored) : 0;

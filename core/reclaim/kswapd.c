@@ -32,15 +32,13 @@ void qr_kswapd_wake(struct qr_vmm *vmm)
 {
 	uint32_t asleep = KSWAPD_ASLEEP;
 
-	if (qr_load_relaxed(&vmm->kswapd.wake) == KSWAPD_ASLEEP &&
-	    qr_cas(&vmm->kswapd.wake, &asleep, KSWAPD_WORK))
+	if (qr_load_relaxed(&vmm->kswapd.wake) == KSWAPD_ASLEEP && qr_cas(&vmm->kswapd.wake, &asleep, KSWAPD_WORK))
 		qr_port_wake(&vmm->kswapd.wake, 1);
 }
 
 static void kswapd_balance(struct qr_vmm *vmm)
 {
-	while (!qr_zone_is_above(&vmm->zone, QR_WMARK_HIGH, 0) &&
-	       qr_load_relaxed(&vmm->kswapd.wake) != KSWAPD_END) {
+	while (!qr_zone_is_above(&vmm->zone, QR_WMARK_HIGH, 0) && qr_load_relaxed(&vmm->kswapd.wake) != KSWAPD_END) {
 		if (qr_reclaim(vmm, KSWAPD_BATCH))
 			continue;
 		(void)qr_port_wait_timeout(&vmm->kswapd.wake, KSWAPD_WORK, KSWAPD_BACKOFF_NS);

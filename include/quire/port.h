@@ -151,7 +151,8 @@ struct qr_io_request {
 	void *port_private;
 };
 
-/* Starts a transfer. Waits for the device only if the request says that it may. Returns 0 or an error (then the request was not started). */
+/* Starts a transfer. Waits for the device only if the request says that it may. Returns 0 or an error (then the
+ * request was not started). */
 int qr_port_io_submit(struct qr_port *port, struct qr_io_request *request);
 /* Returns when the request is done. May sleep. */
 void qr_port_io_wait(struct qr_port *port, struct qr_io_request *request);

@@ -51,12 +51,11 @@ static int map_object(struct qr_manager *manager, void **address, size_t length,
 	if (!(flags & (QR_MAP_AT | QR_MAP_AT_NOREPLACE)))
 		len_bytes = QR_ALIGN_UP((uint64_t)length, QR_PAGE_SIZE);
 	qr_manager_enter(manager, &entry);
-	err = qr_map(manager->aspace, va, len_bytes, len_bytes >= HUGE_BYTES ? HUGE_BYTES : QR_PAGE_SIZE,
-		     core_prot(prot),
-		     (flags & QR_MAP_AT ? QR_MAP_FIXED : 0) |
-			     (flags & QR_MAP_AT_NOREPLACE ? QR_MAP_FIXED_NOREPLACE : 0) |
-			     (flags & QR_MAP_LOCK ? QR_MAP_LOCKED : 0),
-		     object, index, &at);
+	err = qr_map(
+		manager->aspace, va, len_bytes, len_bytes >= HUGE_BYTES ? HUGE_BYTES : QR_PAGE_SIZE, core_prot(prot),
+		(flags & QR_MAP_AT ? QR_MAP_FIXED : 0) | (flags & QR_MAP_AT_NOREPLACE ? QR_MAP_FIXED_NOREPLACE : 0) |
+			(flags & QR_MAP_LOCK ? QR_MAP_LOCKED : 0),
+		object, index, &at);
 	qr_manager_leave(manager, &entry);
 	if (!err)
 		*address = (void *)(uintptr_t)at;

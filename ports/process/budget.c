@@ -170,14 +170,15 @@ static void share_with_others(struct qr_manager *manager)
 	uint64_t given;
 
 	if (demand != manager->seen_demand && manager->quota_frames > fair)
-		surplus = QR_MAX((manager->quota_frames - fair) / 2, QR_MIN((uint64_t)GROW_STEP,
-									      manager->quota_frames - fair));
+		surplus = QR_MAX((manager->quota_frames - fair) / 2,
+				 QR_MIN((uint64_t)GROW_STEP, manager->quota_frames - fair));
 	manager->seen_demand = demand;
 	/* Every process pays its part of the debt, or together they would pay it many times over. */
-	debt = debt * manager->quota_frames / QR_MAX(qr_load_relaxed(&shared->budget_frames), (uint64_t)1) + (debt != 0);
+	debt = debt * manager->quota_frames / QR_MAX(qr_load_relaxed(&shared->budget_frames), (uint64_t)1) +
+	       (debt != 0);
 	if (debt > 1)
 		surplus = QR_MAX(surplus, QR_MIN(debt, manager->quota_frames - QR_MIN(manager->quota_frames,
-										     (uint64_t)QR_DOMAIN_MIN_FRAMES)));
+										      (uint64_t)QR_DOMAIN_MIN_FRAMES)));
 	if (!surplus)
 		return;
 	given = before - qr_budget_shrink(manager, (uint32_t)(before - QR_MIN((uint64_t)before, surplus)));

@@ -219,8 +219,7 @@ static int manager_check(struct qr_manager *manager, const struct qr_options *op
 	manager->delivery = options->delivery == QR_DELIVERY_SIGNAL ? QR_DELIVERY_SIGNAL : QR_DELIVERY_THREAD;
 	/* One by default: every fault wakes all handlers that sleep, and on two CPUs a second one halves the speed of
 	 * sequential access (ADR 4). */
-	manager->nr_handlers = options->nr_handlers ? QR_MIN(options->nr_handlers, QR_MAX_HANDLERS)
-						    : 1;
+	manager->nr_handlers = options->nr_handlers ? QR_MIN(options->nr_handlers, QR_MAX_HANDLERS) : 1;
 	/* With signals the threads only read events. */
 	if (manager->delivery == QR_DELIVERY_SIGNAL)
 		manager->nr_handlers = 1;
@@ -249,8 +248,8 @@ static int manager_reserve(struct qr_manager *manager, const char **error_text)
 {
 	struct qr_port *port = &manager->port;
 	uint64_t nr_frames = manager->options.ram_bytes >> QR_PAGE_SHIFT;
-	uint64_t space_bytes = manager->options.address_bytes ? QR_ALIGN_UP(manager->options.address_bytes, HUGE_BYTES)
-							      : SPACE_BYTES;
+	uint64_t space_bytes =
+		manager->options.address_bytes ? QR_ALIGN_UP(manager->options.address_bytes, HUGE_BYTES) : SPACE_BYTES;
 	void *space = NULL;
 
 	port->pool_bytes = QR_ALIGN_UP(nr_frames << QR_PAGE_SHIFT, HUGE_BYTES);
@@ -294,12 +293,13 @@ static int manager_create_core(struct qr_manager *manager, const char **error_te
 		.nr_frames = (uint32_t)(options->ram_bytes >> QR_PAGE_SHIFT),
 		.nr_frames_start = (uint32_t)manager->quota_frames,
 		.metadata = port->metadata,
-		.swap = {
-			.codec = codecs[options->compression],
-			.has_file = options->swap_dir != NULL,
-			.file_max_bytes = options->swap_bytes,
-			.pool_max_percent = POOL_MAX_PERCENT,
-		},
+		.swap =
+			{
+				.codec = codecs[options->compression],
+				.has_file = options->swap_dir != NULL,
+				.file_max_bytes = options->swap_bytes,
+				.pool_max_percent = POOL_MAX_PERCENT,
+			},
 	};
 	int err = qr_vmm_create(&config, &manager->vmm);
 

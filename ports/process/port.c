@@ -205,9 +205,10 @@ void qr_port_panic(const char *file, int line, const char *what)
 	struct sigaction fallback = {.sa_handler = SIG_DFL};
 	const char *name = strrchr(file, '/');
 
-	qr_port_log(NULL, QR_LOG_ERROR,
-		    "internal error at %s:%d: %s. The program is stopped before bytes go wrong; please report this line.",
-		    name ? name + 1 : file, line, what);
+	qr_port_log(
+		NULL, QR_LOG_ERROR,
+		"internal error at %s:%d: %s. The program is stopped before bytes go wrong; please report this line.",
+		name ? name + 1 : file, line, what);
 	sigaction(SIGABRT, &fallback, NULL);
 	syscall(SYS_tgkill, getpid(), (pid_t)syscall(SYS_gettid), SIGABRT);
 	_exit(134);

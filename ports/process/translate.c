@@ -91,7 +91,8 @@ static bool move_injected(struct qr_port *port, uint32_t *len_bytes)
 
 /* One UFFDIO_MOVE. Returns 0 or an errno; *moved_bytes tells how far it went in any case.
  * The kernel moves within one of its own VMAs at each end. What is one VMA to core may be several there, since the
- * kernel joins only neighbours that share their anon_vma; a run across such a border fails with EINVAL and is halved. */
+ * kernel joins only neighbours that share their anon_vma; a run across such a border fails with EINVAL and is
+ * halved. */
 static int move_once(struct qr_port *port, int uffd, uint64_t dst, uint64_t src, uint32_t len_bytes, uint64_t mode,
 		     uint32_t *moved_bytes)
 {

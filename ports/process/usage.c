@@ -140,7 +140,8 @@ void qr_port_content_lost(struct qr_port *port, uint64_t va, int error)
 {
 	(void)port;
 	qr_die(QR_EXIT_LOST,
-	       "the page at %#llx cannot be read back from the swap file: %s. The program is stopped, since it would go "
+	       "the page at %#llx cannot be read back from the swap file: %s. The program is stopped, since it would "
+	       "go "
 	       "on with wrong bytes; check the device that holds the swap directory.",
 	       (unsigned long long)va, qr_strerror(error));
 }

@@ -4,7 +4,7 @@
 needs_quire
 needs sqlite3
 
-n=$(scaled 1500000)
+n=$(scaled 1100000)
 cat >"$work/load.sql" <<EOF
 PRAGMA cache_size = -8000;
 PRAGMA temp_store = memory;

@@ -69,8 +69,8 @@ static struct machine *machine_create(const struct machine_options *options)
 				     &machine->aspace) == 0);
 	if (options->has_kswapd)
 		tap_require(qr_kswapd_start(machine->vmm) == 0);
-	tap_require(qr_map(machine->aspace, 0, NR_PAGES * QR_PAGE_SIZE, QR_PT_SPAN, QR_PROT_READ | QR_PROT_WRITE, 0, NULL,
-			   0, &machine->va) == 0);
+	tap_require(qr_map(machine->aspace, 0, NR_PAGES * QR_PAGE_SIZE, QR_PT_SPAN, QR_PROT_READ | QR_PROT_WRITE, 0,
+			   NULL, 0, &machine->va) == 0);
 	return machine;
 }
 
@@ -172,8 +172,7 @@ static void run_single(const struct machine_options *options)
 		page_check(machine, page);
 	counts = port_test_counts(machine->port);
 	tap_check(qr_stat_sum(&machine->vmm->stats, QR_STAT_faults_swapin) > 100);
-	tap_note("%llu faults, %llu pages in, %llu out, %llu folios scanned",
-		 (unsigned long long)counts.nr_faults,
+	tap_note("%llu faults, %llu pages in, %llu out, %llu folios scanned", (unsigned long long)counts.nr_faults,
 		 (unsigned long long)qr_stat_sum(&machine->vmm->stats, QR_STAT_swapin_pages),
 		 (unsigned long long)qr_stat_sum(&machine->vmm->stats, QR_STAT_swapout_pages),
 		 (unsigned long long)qr_stat_sum(&machine->vmm->stats, QR_STAT_scanned_folios));
@@ -239,7 +238,8 @@ static void test_threads(void)
 
 static void test_threads_chaos(void)
 {
-	run_threads(&(struct machine_options){.has_file = true, .codec = QR_CODEC_LZ4, .has_kswapd = true, .chaos = 13});
+	run_threads(
+		&(struct machine_options){.has_file = true, .codec = QR_CODEC_LZ4, .has_kswapd = true, .chaos = 13});
 }
 
 static void test_segv(void)

@@ -113,7 +113,7 @@ static void test_sparse_file_is_collected(void)
 
 	set_up(0);
 	for (uint32_t round = 0; round < 40; round++) {
-		/* Some rounds leave one page in each of its clusters behind, which only collection can bring together. */
+		/* Some rounds leave one page in each of its clusters behind, for collection to bring together. */
 		store(0, NR_PAGES);
 		for (uint32_t i = 0; i < NR_PAGES; i++) {
 			if (i % PER_CLUSTER || round % 4)
