@@ -17,8 +17,8 @@ struct swapin_folio {
 
 struct swapin {
 	struct fault *fault;
-	uint64_t va;			  /* of the window's first page, the page of the fault */
-	uint32_t nr;			  /* pages in the window */
+	uint64_t va;     /* of the window's first page, the page of the fault */
+	uint32_t nr;     /* pages in the window */
 	unsigned order;                       /* of the window that was wanted */
 	uint32_t slots[FAULT_SWAPIN_PAGES];   /* pinned */
 	void *pages[FAULT_SWAPIN_PAGES];      /* where they are loaded to */

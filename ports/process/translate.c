@@ -75,12 +75,15 @@ static bool move_injected(struct qr_port *port, uint32_t *len_bytes)
 	count = qr_fetch_add_relaxed(&port->inject_count, 1);
 	if (count % every)
 		return false;
-	switch (count / every % 3) {
+	switch (count / every % 4) {
 	case 0:
 		errno = EAGAIN;
 		break;
 	case 1:
 		errno = EBUSY;
+		break;
+	case 2:
+		errno = ENOENT;
 		break;
 	default:
 		*len_bytes = QR_ALIGN_UP(*len_bytes / 2, (uint32_t)QR_PAGE_SIZE);
@@ -183,7 +186,8 @@ int qr_port_map(struct qr_port *port, struct qr_port_space *space, uint64_t va, 
 			error = copy_in(port, va + done, slot + done);
 			done += error ? 0 : QR_PAGE_SIZE;
 		} else if (error == ENOENT) {
-			/* The slot was never touched: it reads as zero once it is. */
+			/* The slot was never touched, or the kernel was changing its VMAs: there is a page of zeros
+			 * there afterwards, or what was there before. */
 			(void)__atomic_fetch_or(slot + done, 0, __ATOMIC_RELAXED);
 			error = move_backoff(&retries) ? 0 : ENOENT;
 		} else if (error == EAGAIN && move_backoff(&retries)) {
@@ -222,7 +226,7 @@ static int move_out(struct qr_port *port, uint64_t va, uint8_t *slot, uint32_t l
 			break_sharing(va + *done, len_bytes - *done);
 		else if (error == EEXIST) /* a stray read of an empty slot left a page of zeros there */
 			slot_empty(slot + *done, QR_PAGE_SIZE);
-		else if (error != EAGAIN)
+		else if (error != EAGAIN && error != ENOENT)
 			return error;
 	}
 	return 0;

@@ -4,14 +4,17 @@
 needs_quire
 needs sqlite3
 
-n=$(scaled 1100000)
+n=$(scaled 320000)
 cat >"$work/load.sql" <<EOF
 PRAGMA cache_size = -8000;
 PRAGMA temp_store = memory;
 CREATE TABLE event(id INTEGER PRIMARY KEY, user INTEGER, kind INTEGER, amount INTEGER, note TEXT);
 WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < $n)
 INSERT INTO event SELECT i, (i * 7919) % 100003, i % 17, (i * 31) % 1009,
-	'note ' || (i * 2654435761 % 4294967296) || ' of event ' || i || ' ' || hex(i * 48271 % 2147483647) FROM c;
+	'note ' || (i * 2654435761 % 4294967296) || ' of event ' || i || ' ' ||
+	(i * 48271 % 2147483647) || (i * 69621 % 2147483647) || (i * 16807 % 2147483647) || (i * 39373 % 2147483647) ||
+	(i * 742938285 % 2147483647) || (i * 950706376 % 2147483647) || (i * 1226874159 % 2147483647) ||
+	replace(hex(zeroblob(140)), '0', char(97 + i % 26)) FROM c;
 CREATE TABLE user(id INTEGER PRIMARY KEY, name TEXT, region INTEGER);
 WITH RECURSIVE c(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM c WHERE i < 100002)
 INSERT INTO user SELECT i, 'user ' || (i * 48271 % 65537), i % 23 FROM c;
