@@ -131,7 +131,15 @@ wait_for "$work/ready"
 kill -TSTP $launcher
 sleep 0.3
 is "$(awk '/^State/ {print $2}' /proc/$launcher/status)" T "SIGTSTP stops the launcher"
-is "$(awk '/^State/ {print $2}' "/proc/$(cat "$work/ready")/status")" T "and the program"
+# In an orphaned process group (no shell above) the system ignores SIGTSTP: see what it does to a plain program.
+sleep 3 &
+plain=$!
+sleep 0.1
+kill -TSTP $plain
+sleep 0.2
+expected=$(awk '/^State/ {print $2}' /proc/$plain/status)
+kill -KILL $plain
+is "$(awk '/^State/ {print $2}' "/proc/$(cat "$work/ready")/status")" "$expected" "and the program, as any other"
 kill -CONT $launcher
 wait $launcher
 is $? 5 "SIGCONT lets both go on"

@@ -38,12 +38,13 @@ left_over >"$work/log"
 ok $? "after $nr_kills kills no process is left" "$work/log"
 is "$(find "$swap" -mindepth 1 | wc -l)" 0 "after $nr_kills kills nothing is left in the swap directory"
 
+# The checker's pages compress to a third at best: 256 MiB do not fit in 16 MiB of RAM and 16 MiB of swap.
 # 2. A swap directory that fills up: an error that says so, not wrong bytes and not a hang.
 small=$work/small
 mkdir "$small"
 if mount -t tmpfs -o size=16m quire-test "$small" 2>/dev/null; then
 	undo+=("umount '$small'")
-	timeout 60 "$QUIRE" run --ram 16M --swap "$small" -- "$checker" --mib 160 --threads 2 --ops 20000 --forks 0 \
+	timeout 60 "$QUIRE" run --ram 16M --swap "$small" -- "$checker" --mib 256 --threads 2 --ops 20000 --forks 0 \
 		>"$work/full.out" 2>"$work/full.err"
 	status=$?
 	[ $status -ne 0 ] && [ $status -ne 124 ] && ! grep -q 'checker: .* page' "$work/full.out"
@@ -59,7 +60,7 @@ else
 fi
 
 # 3. No swap at all: what compresses runs, what does not ends with a message.
-timeout 60 "$QUIRE" run --ram 16M --swap none -- "$checker" --mib 160 --threads 2 --ops 20000 --forks 0 \
+timeout 60 "$QUIRE" run --ram 16M --swap none -- "$checker" --mib 256 --threads 2 --ops 20000 --forks 0 \
 	>"$work/none.out" 2>"$work/none.err"
 status=$?
 [ $status -ne 0 ] && [ $status -ne 124 ] && grep -q '^quire: ' "$work/none.err" && ! grep -q 'page' "$work/none.out"
