@@ -7,13 +7,13 @@ import socket
 import sys
 import time
 
-BATCH = 2000
+BATCH = 500
 
 
 def value_of(i):
-    """About 250 bytes; half of it digits that do not repeat, half a pattern."""
-    digest = hashlib.sha256(b"%d" % i).hexdigest().encode()
-    return b"%d:" % i + digest + digest[::-1] + b"value " * 20
+    """About 1.6 KB; half of it digits that do not repeat, half a pattern."""
+    digits = hashlib.shake_256(b"%d" % i).hexdigest(400).encode()
+    return b"%d:" % i + digits + b"value " * 130
 
 
 class Server:

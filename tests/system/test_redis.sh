@@ -5,7 +5,7 @@
 needs_quire
 needs redis-server python3
 
-keys=$(scaled 900000)
+keys=$(scaled 190000)
 ram=$(($(scaled 320) / 2))
 [ "$ram" -lt 32 ] && ram=32
 client="timeout 150 python3 $here/redis_client.py $work/socket"

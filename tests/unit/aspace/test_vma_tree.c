@@ -247,7 +247,7 @@ static void test_large(void)
 	enum { NR = 60000 };
 	struct qr_vma *vmas = calloc(NR, sizeof(*vmas));
 	struct qr_vma_gap gap = {.floor = 0, .limit = UINT64_MAX / 2, .len_bytes = 2 * PAGE, .align = PAGE};
-	struct qr_vma_tree *tree;
+	struct qr_vma_tree *tree = NULL;
 	uint64_t va = 0;
 
 	tap_require(vmas && qr_vma_tree_create(NULL, &tree) == 0);
