@@ -68,7 +68,7 @@ int qr_io_init(struct qr_io *io, const char *swap_dir, uint64_t max_bytes)
 	if (swap_dir && strlen(swap_dir) >= sizeof(io->swap_dir))
 		return QR_EINVAL;
 	if (swap_dir)
-		strcpy(io->swap_dir, swap_dir);
+		memcpy(io->swap_dir, swap_dir, strlen(swap_dir) + 1);
 	io->max_bytes = max_bytes;
 	if (pthread_mutex_init(&io->submit_lock, NULL) || pthread_mutex_init(&io->reap_lock, NULL))
 		return QR_ENOMEM;
