@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <sched.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -68,7 +69,7 @@ int qr_io_init(struct qr_io *io, const char *swap_dir, uint64_t max_bytes)
 	if (swap_dir && strlen(swap_dir) >= sizeof(io->swap_dir))
 		return QR_EINVAL;
 	if (swap_dir)
-		memcpy(io->swap_dir, swap_dir, strlen(swap_dir) + 1);
+		(void)snprintf(io->swap_dir, sizeof(io->swap_dir), "%s", swap_dir);
 	io->max_bytes = max_bytes;
 	if (pthread_mutex_init(&io->submit_lock, NULL) || pthread_mutex_init(&io->reap_lock, NULL))
 		return QR_ENOMEM;
