@@ -111,6 +111,8 @@ static void *thread_main(void *argument)
 	qr_internal_enter();
 	pthread_setname_np(pthread_self(), thread->name);
 	urcu_bp_register_thread();
+	qr_store_release(&thread->is_ready, 1);
+	qr_port_wake(&thread->is_ready, 1);
 	thread->entry(thread->argument);
 	return NULL;
 }
@@ -151,6 +153,10 @@ int qr_port_thread_start(struct qr_port *port, const char *name, void (*entry)(v
 		thread->is_used = false;
 		return -err;
 	}
+	/* RCU registers threads under a lock that a fork holds: a fault handler that still waited for it could not read
+	 * the event that this fork waits for. */
+	while (!qr_load_acquire(&thread->is_ready))
+		qr_port_wait(&thread->is_ready, 0);
 	return slot;
 }
 

@@ -29,6 +29,7 @@
 struct qr_port_thread {
 	pthread_t thread;
 	bool is_used;
+	uint32_t is_ready; /* (A) futex word: registered with RCU, about to run entry */
 	void (*entry)(void *argument);
 	void *argument;
 	void *stack;
