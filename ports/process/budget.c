@@ -36,6 +36,25 @@ uint64_t qr_budget_used_frames(const struct qr_manager *manager)
 	return online > free ? online - free : 0;
 }
 
+int qr_budget_attach(struct qr_manager *manager, struct qr_options *options, const char **error_text)
+{
+	const char *path = options->domain;
+	int err = path ? qr_domain_attach(&manager->domain, path) : 0;
+
+	if (err) {
+		*error_text = "the budget that this process should share cannot be reached: is quire run still there?";
+		return err;
+	}
+	if (path) {
+		const struct qr_domain_shared *shared = manager->domain.shared;
+
+		*options = shared->options;
+		options->domain = path;
+		options->swap_dir = shared->swap_dir[0] ? shared->swap_dir : NULL;
+	}
+	return 0;
+}
+
 int qr_budget_join(struct qr_manager *manager, const char **error_text)
 {
 	uint64_t nr_frames = manager->options.ram_bytes >> QR_PAGE_SHIFT;
@@ -44,11 +63,6 @@ int qr_budget_join(struct qr_manager *manager, const char **error_text)
 	if (!manager->options.domain) {
 		manager->quota_frames = nr_frames;
 		return 0;
-	}
-	err = qr_domain_attach(&manager->domain, manager->options.domain);
-	if (err) {
-		*error_text = "the budget that this process should share cannot be reached: is quire run still there?";
-		return err;
 	}
 	err = qr_domain_join(&manager->domain);
 	if (err) {

@@ -111,6 +111,8 @@ struct uffd_msg;
 void qr_handle_event(struct qr_manager *manager, const struct uffd_msg *message);
 
 /* ---- budget.c ---- */
+/* With a domain: maps it and replaces the options by those that the whole tree was started with. */
+int qr_budget_attach(struct qr_manager *manager, struct qr_options *options, const char **error_text);
 int qr_budget_join(struct qr_manager *manager, const char **error_text);
 int qr_budget_start(struct qr_manager *manager);
 void qr_budget_stop(struct qr_manager *manager);

@@ -96,6 +96,7 @@ int qr_manager_open(const struct qr_options *options, struct qr_manager **out, c
 {
 	const char *no_text;
 	const char **text = error_text ? error_text : &no_text;
+	struct qr_options effective = *options;
 	struct qr_manager *manager;
 	int err;
 
@@ -108,7 +109,9 @@ int qr_manager_open(const struct qr_options *options, struct qr_manager **out, c
 		return QR_ENOMEM;
 	}
 	manager_init_locks(manager);
-	err = manager_check(manager, options, text);
+	err = qr_budget_attach(manager, &effective, text);
+	if (!err)
+		err = manager_check(manager, &effective, text);
 	if (!err)
 		err = qr_budget_join(manager, text);
 	if (!err)
