@@ -35,7 +35,8 @@ int main(void)
 		len *= 2;
 	}
 	if (!error)
-		error = qr_manager_protect(manager, address, len / 2, PROT_READ);
+		/* Read-only pages stay in RAM once they are there (docs/adr/0001): protect what fits. */
+		error = qr_manager_protect(manager, address, 4 * MIB, PROT_READ);
 	if (error) {
 		fprintf(stderr, "grow: %s\n", qr_strerror(error));
 		return 1;

@@ -427,8 +427,9 @@ static void take_step(struct world *world, uint32_t step)
 static void note_machine(const struct machine *machine)
 {
 	tap_note("%llu VMAs, %llu pages resident, %llu in swap, %llu stored in all",
-		 (unsigned long long)machine->aspace->nr_vmas, (unsigned long long)machine->aspace->nr_resident,
-		 (unsigned long long)machine->aspace->nr_swapped,
+		 (unsigned long long)machine->aspace->nr_vmas,
+		 (unsigned long long)qr_load_relaxed(&machine->aspace->nr_resident),
+		 (unsigned long long)qr_load_relaxed(&machine->aspace->nr_swapped),
 		 (unsigned long long)qr_stat_sum(&machine->vmm->stats, QR_STAT_swapout_pages));
 }
 
