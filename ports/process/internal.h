@@ -99,6 +99,17 @@ int qr_uffd_register(struct qr_manager *manager, const char **error_text);
 void qr_uffd_close(struct qr_manager *manager);
 int qr_uffd_register_range(int uffd, uint64_t start, uint64_t len_bytes, uint64_t mode);
 
+/* ---- move.c ---- */
+int qr_move_open(struct qr_port *port);
+void qr_move_close(struct qr_port *port);
+/* Moves a run of pages. Returns 0 or an errno, *moved_bytes says how far it went in any case. EEXIST: both ends of the
+ * next page have one; ENOENT: neither has; EAGAIN: to be tried again. */
+int qr_move(struct qr_port *port, int uffd, uint64_t dst, uint64_t src, uint32_t len_bytes, uint32_t *moved_bytes);
+/* How many of the nr pages from va on the kernel has, up to the first that it has not. */
+uint32_t qr_pages_there(const struct qr_port *port, uint64_t va, uint32_t nr);
+/* Waits a little before the next attempt at a page; false when it has been tried often enough. */
+bool qr_move_backoff(unsigned *retries);
+
 /* ---- handler.c, signal.c ---- */
 int qr_handlers_start(struct qr_manager *manager);
 void qr_handlers_stop(struct qr_manager *manager);

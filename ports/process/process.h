@@ -45,6 +45,7 @@ struct qr_port_space {
 struct qr_port {
 	int uffd_space;          /* delivers faults and events of the program's range */
 	int uffd_pool;           /* target of moves out; no events */
+	int pagemap_fd;          /* this process's /proc/self/pagemap */
 	bool has_move;           /* (I) UFFDIO_MOVE works (Linux 6.8) */
 	bool is_user_mode_only;  /* (I) faults inside system calls are not delivered */
 	bool has_fork_events;    /* (I) the kernel reports forks (needs CAP_SYS_PTRACE) */

@@ -6,20 +6,16 @@
  *   - read-only targets, which the kernel does not move into;
  *   - pages that a forked child still shares (EBUSY): on the way out the sharing is broken first;
  *   - kernels without UFFDIO_MOVE: copied in; on the way out write-protected, copied and dropped.
+ * Moves themselves are in move.c.
  */
 #include "internal.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
 #include "uffd_abi.h"
-
-/* Passing errors of one page before the caller hears of them. */
-#define MOVE_RETRIES 200u
-#define MOVE_SPINS 8u
 
 void *qr_port_frame_address(struct qr_port *port, qr_pfn_t pfn)
 {
@@ -64,71 +60,6 @@ void qr_port_wake_faulters(struct qr_port *port, struct qr_port_space *space, ui
 	(void)ioctl(port->uffd_space, UFFDIO_WAKE, &range);
 }
 
-/* Test hook: every n-th move is cut short, or fails for a passing reason. True: *moved and errno are set. */
-static bool move_injected(struct qr_port *port, uint32_t *len_bytes)
-{
-	uint32_t every = port->inject_every;
-	uint32_t count;
-
-	if (!every)
-		return false;
-	count = qr_fetch_add_relaxed(&port->inject_count, 1);
-	if (count % every)
-		return false;
-	switch (count / every % 4) {
-	case 0:
-		errno = EAGAIN;
-		break;
-	case 1:
-		errno = EBUSY;
-		break;
-	case 2:
-		errno = ENOENT;
-		break;
-	default:
-		*len_bytes = QR_ALIGN_UP(*len_bytes / 2, (uint32_t)QR_PAGE_SIZE);
-		return false;
-	}
-	return true;
-}
-
-/* One UFFDIO_MOVE. Returns 0 or an errno; *moved_bytes tells how far it went in any case.
- * The kernel moves within one of its own VMAs at each end. What is one VMA to core may be several there, since the
- * kernel joins only neighbours that share their anon_vma; a run across such a border fails with EINVAL and is
- * halved. */
-static int move_once(struct qr_port *port, int uffd, uint64_t dst, uint64_t src, uint32_t len_bytes, uint64_t mode,
-		     uint32_t *moved_bytes)
-{
-	struct uffdio_move move = {.dst = dst, .src = src, .mode = mode};
-
-	*moved_bytes = 0;
-	if (move_injected(port, &len_bytes))
-		return errno;
-	for (;;) {
-		move.len = len_bytes;
-		move.move = 0;
-		if (!ioctl(uffd, UFFDIO_MOVE, &move)) {
-			*moved_bytes = len_bytes;
-			return 0;
-		}
-		if (errno != EINVAL || len_bytes == QR_PAGE_SIZE)
-			break;
-		len_bytes = QR_ALIGN_UP(len_bytes / 2, (uint32_t)QR_PAGE_SIZE);
-	}
-	*moved_bytes = move.move > 0 ? (uint32_t)move.move : 0;
-	return errno;
-}
-
-/* Waits a little before the next attempt at a page; false when it has been tried often enough. */
-static bool move_backoff(unsigned *retries)
-{
-	if (++*retries > MOVE_RETRIES)
-		return false;
-	if (*retries > MOVE_SPINS)
-		sched_yield();
-	return true;
-}
-
 /* Copies one page in and empties its slot. */
 static int copy_in(struct qr_port *port, uint64_t va, uint8_t *slot)
 {
@@ -136,7 +67,7 @@ static int copy_in(struct qr_port *port, uint64_t va, uint8_t *slot)
 	unsigned retries = 0;
 
 	while (ioctl(port->uffd_space, UFFDIO_COPY, &copy))
-		if (errno != EAGAIN || !move_backoff(&retries))
+		if (errno != EAGAIN || !qr_move_backoff(&retries))
 			return errno;
 	slot_empty(slot, QR_PAGE_SIZE);
 	return 0;
@@ -175,8 +106,8 @@ int qr_port_map(struct qr_port *port, struct qr_port_space *space, uint64_t va, 
 		uint32_t moved = 0;
 
 		if (port->has_move && prot & QR_PROT_WRITE)
-			error = move_once(port, port->uffd_space, va + done, (uint64_t)(uintptr_t)slot + done,
-					  len_bytes - done, 0, &moved);
+			error = qr_move(port, port->uffd_space, va + done, (uint64_t)(uintptr_t)slot + done,
+					len_bytes - done, &moved);
 		else
 			error = EBUSY;
 		done += moved;
@@ -186,11 +117,10 @@ int qr_port_map(struct qr_port *port, struct qr_port_space *space, uint64_t va, 
 			error = copy_in(port, va + done, slot + done);
 			done += error ? 0 : QR_PAGE_SIZE;
 		} else if (error == ENOENT) {
-			/* The slot was never touched, or the kernel was changing its VMAs: there is a page of zeros
-			 * there afterwards, or what was there before. */
+			/* The slot was never touched: there is a page of zeros there afterwards. */
 			(void)__atomic_fetch_or(slot + done, 0, __ATOMIC_RELAXED);
-			error = move_backoff(&retries) ? 0 : ENOENT;
-		} else if (error == EAGAIN && move_backoff(&retries)) {
+			error = qr_move_backoff(&retries) ? 0 : ENOENT;
+		} else if (error == EAGAIN && qr_move_backoff(&retries)) {
 			error = 0;
 		}
 	}
@@ -198,10 +128,25 @@ int qr_port_map(struct qr_port *port, struct qr_port_space *space, uint64_t va, 
 	return map_error(error);
 }
 
-/* Makes the pages of the range this process's own again after a fork: a write fault without a change. */
-static void break_sharing(uint64_t va, uint32_t len_bytes)
+/* Makes the first pages of the range this process's own again after a fork: a write fault without a change. Never beyond
+ * a hole, whose fault would wait for the very thread that is here. */
+static void break_sharing(const struct qr_port *port, uint64_t va, uint32_t len_bytes)
 {
-	(void)qr_kernel_madvise(va, len_bytes, MADV_POPULATE_WRITE);
+	uint32_t nr = qr_pages_there(port, va, len_bytes >> QR_PAGE_SHIFT);
+
+	if (nr)
+		(void)qr_kernel_madvise(va, (uint64_t)nr << QR_PAGE_SHIFT, MADV_POPULATE_WRITE);
+}
+
+/* A slot whose frame is mapped is empty, unless a stray read left a page of zeros there. Anything else would be a page
+ * in two places. */
+static void slot_clear_stray(uint8_t *slot)
+{
+	const uint64_t *words = (const void *)slot;
+
+	for (uint32_t i = 0; i < QR_PAGE_SIZE / sizeof(words[0]); i++)
+		QR_BUG_ON(words[i]);
+	slot_empty(slot, QR_PAGE_SIZE);
 }
 
 static int move_out(struct qr_port *port, uint64_t va, uint8_t *slot, uint32_t len_bytes, uint32_t *done)
@@ -213,20 +158,22 @@ static int move_out(struct qr_port *port, uint64_t va, uint8_t *slot, uint32_t l
 	while (*done < len_bytes) {
 		uint32_t moved;
 
-		error = move_once(port, port->uffd_pool, (uint64_t)(uintptr_t)slot + *done, va + *done,
-				  len_bytes - *done, UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES, &moved);
+		error = qr_move(port, port->uffd_pool, (uint64_t)(uintptr_t)slot + *done, va + *done, len_bytes - *done,
+				&moved);
 		*done += moved;
-		if (!error)
-			continue;
-		if (moved)
+		if (error == ENOENT) /* the machine dropped it: the empty slot reads as zero */
+			*done += QR_PAGE_SIZE;
+		if (moved || error == ENOENT)
 			retries = 0;
-		if (!move_backoff(&retries))
+		if (!error || error == ENOENT)
+			continue;
+		if (!qr_move_backoff(&retries))
 			return error;
 		if (error == EBUSY)
-			break_sharing(va + *done, len_bytes - *done);
-		else if (error == EEXIST) /* a stray read of an empty slot left a page of zeros there */
-			slot_empty(slot + *done, QR_PAGE_SIZE);
-		else if (error != EAGAIN && error != ENOENT)
+			break_sharing(port, va + *done, len_bytes - *done);
+		else if (error == EEXIST)
+			slot_clear_stray(slot + *done);
+		else if (error != EAGAIN)
 			return error;
 	}
 	return 0;
@@ -244,7 +191,7 @@ static int copy_out(struct qr_port *port, uint64_t va, uint8_t *slot, uint32_t l
 
 	*done = 0;
 	while (ioctl(port->uffd_space, UFFDIO_WRITEPROTECT, &protect))
-		if (errno != EAGAIN || !move_backoff(&retries))
+		if (errno != EAGAIN || !qr_move_backoff(&retries))
 			return errno;
 	memcpy(slot, (void *)(uintptr_t)va, len_bytes);
 	QR_BUG_ON(qr_kernel_madvise(va, len_bytes, MADV_DONTNEED));

@@ -105,6 +105,12 @@ int qr_uffd_open(struct qr_manager *manager, const char **error_text)
 		qr_close_fd(port->uffd_pool);
 		return QR_EPERM;
 	}
+	if (qr_move_open(port)) {
+		*error_text = "/proc/self/pagemap cannot be opened: /proc must be mounted";
+		qr_close_fd(port->uffd_space);
+		qr_close_fd(port->uffd_pool);
+		return QR_EPERM;
+	}
 	port->has_fork_events = granted & UFFD_FEATURE_EVENT_FORK;
 	if (port->is_user_mode_only && manager->delivery == QR_DELIVERY_THREAD) {
 		*error_text = "only user-mode userfaultfd is permitted here, with which system calls cannot wait for "
@@ -152,4 +158,5 @@ void qr_uffd_close(struct qr_manager *manager)
 {
 	qr_close_fd(manager->port.uffd_space);
 	qr_close_fd(manager->port.uffd_pool);
+	qr_move_close(&manager->port);
 }
