@@ -3,13 +3,14 @@
  * functions of the port that the heap's zone and slabs need. So the shim is tested alone.
  *
  * QR_FAKE_STRICT_FORK=1: between the calls around fork no managed page has any access, so that a touch of managed
- * memory there is a segmentation fault. For programs whose other threads rest meanwhile.
+ * memory by the forking thread is a segmentation fault. Other threads wait, as they would for a page.
  * QR_FAKE_STATS=1: prints what was mapped at the end.
  */
 #include <errno.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,7 +39,9 @@ struct qr_manager {
 	uint64_t nr_advised;
 	pthread_mutex_t lock;
 	bool is_strict;
-	bool is_in_window;
+	bool is_in_window; /* (A) */
+	long forker;       /* thread that forks */
+	struct sigaction segv_before;
 	bool has_stats;
 };
 static struct qr_manager fake = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -206,13 +209,35 @@ int qr_manager_resident(struct qr_manager *manager, void *address, size_t length
 	return syscall(SYS_mincore, address, length, resident) ? -errno : 0;
 }
 
+/* The page is there again once the window is shut; the forking thread would wait for itself. */
+static void wait_for_page(int number, siginfo_t *info, void *context)
+{
+	(void)number;
+	(void)context;
+	if (!is_inside(info->si_addr - (uintptr_t)info->si_addr % QR_PAGE_SIZE, 1) ||
+	    syscall(SYS_gettid) == fake.forker)
+		signal(SIGSEGV, SIG_DFL);
+	else
+		while (__atomic_load_n(&fake.is_in_window, __ATOMIC_ACQUIRE))
+			sched_yield();
+}
+
+static void window_open(struct qr_manager *manager)
+{
+	struct sigaction wait = {.sa_sigaction = wait_for_page, .sa_flags = SA_SIGINFO};
+
+	manager->forker = syscall(SYS_gettid);
+	sigaction(SIGSEGV, &wait, &manager->segv_before);
+	hide_or_show(true);
+}
+
 int qr_manager_fork_prepare(struct qr_manager *manager)
 {
 	pthread_mutex_lock(&manager->lock);
-	manager->is_in_window = true;
+	__atomic_store_n(&manager->is_in_window, true, __ATOMIC_RELEASE);
 	manager->is_strict = getenv("QR_FAKE_STRICT_FORK") != NULL;
 	if (manager->is_strict)
-		hide_or_show(true);
+		window_open(manager);
 	return 0;
 }
 
@@ -221,7 +246,9 @@ void qr_manager_fork_parent(struct qr_manager *manager, int child_pid)
 	(void)child_pid;
 	if (manager->is_strict)
 		hide_or_show(false);
-	manager->is_in_window = false;
+	__atomic_store_n(&manager->is_in_window, false, __ATOMIC_RELEASE);
+	if (manager->is_strict)
+		sigaction(SIGSEGV, &manager->segv_before, NULL);
 	pthread_mutex_unlock(&manager->lock);
 }
 
