@@ -17,13 +17,18 @@ int qr_swap_load(struct qr_swap *swap, const uint32_t *slots, uint32_t nr, void 
 {
 	struct qr_reader *reader = NULL;
 	struct qr_read_item item;
+	uint64_t start_ns = 0, file_ns = 0;
+	uint32_t nr_file = 0;
 	int first_err = 0;
 
 	for (uint32_t i = 0; i < nr; i++) {
 		if (load_now(swap, slots[i], pages[i], &item, &results[i]))
 			continue;
-		if (!reader)
+		if (!reader) {
+			start_ns = qr_port_now_ns();
 			reader = qr_reader_take(swap);
+		}
+		nr_file++;
 		item.index = i;
 		reader->items[reader->nr_items++] = item;
 		if (reader->nr_items == QR_READ_ITEMS)
@@ -32,7 +37,9 @@ int qr_swap_load(struct qr_swap *swap, const uint32_t *slots, uint32_t nr, void 
 	if (reader) {
 		qr_swap_read_items(swap, reader, pages, results);
 		qr_reader_give(reader);
+		file_ns = qr_port_now_ns() - start_ns;
 	}
+	qr_share_note_loads(swap, nr_file, nr - nr_file, file_ns);
 	for (uint32_t i = 0; i < nr; i++) {
 		if (results[i] && !first_err)
 			first_err = results[i];

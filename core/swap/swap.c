@@ -233,6 +233,7 @@ static int swap_init(struct qr_swap *swap, const struct qr_swap_config *config)
 											    : DEFAULT_CLUSTER_BYTES;
 	qr_slot_map_init(&swap->slots, vmm);
 	qr_zpool_init(&swap->pool, vmm);
+	qr_share_init(swap);
 	err = qr_log_init(&swap->log, swap, cluster_bytes, config->file_max_bytes);
 	if (err)
 		return err;
@@ -330,9 +331,7 @@ static bool swap_undo_useless(struct qr_swap *swap, const uint32_t *slots, uint3
 /* Above its share the pool's oldest content goes to the file. When the file is full the pool grows on. */
 static void swap_make_pool_room(struct qr_swap *swap)
 {
-	uint32_t share = qr_load_relaxed(&swap->vmm->zone.nr_online) / 100 * swap->config.pool_max_percent;
-
-	if (!swap_has_file(swap) || qr_load_relaxed(&swap->pool.nr_frames) < share)
+	if (!swap_has_file(swap) || qr_load_relaxed(&swap->pool.nr_frames) < qr_share_frames(swap))
 		return;
 	/* A full file is not asked again for each page. The count is a hint: a lost update does no harm. */
 	if (qr_load_relaxed(&swap->nr_skips)) {

@@ -27,8 +27,8 @@ struct qr_swap_config {
 	enum qr_codec codec;      /* QR_CODEC_NONE: no pool, pages go to the file as they are */
 	bool has_file;            /* a swap file may be opened (qr_port_swap_open) */
 	uint64_t file_max_bytes;  /* 0: no bound but the file system's */
-	uint32_t pool_max_percent; /* share of the frames online that the pool may hold while there is a file;
-				    * without one it may take all */
+	uint32_t pool_max_percent; /* share of the frames online that the pool may grow to while there is a file,
+				    * as far as that pays (share.c); without one it may take all */
 	uint32_t cluster_bytes;   /* write unit of the file, a power of two, 64 KiB to 1 MiB; 0: by budget */
 };
 

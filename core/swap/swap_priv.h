@@ -45,6 +45,26 @@ struct qr_reader {
 	struct qr_read_run runs[QR_READ_RUNS];
 };
 
+/* What happened in a window of loads. */
+struct qr_share_window {
+	uint64_t nr_file_loads; /* pages read from the file */
+	uint64_t file_ns;       /* and the time that took */
+	uint64_t nr_faults;
+	uint64_t fault_ns;
+	uint64_t nr_idle; /* faults on idle folios */
+};
+
+/* share.c: the pool's part of the frames. */
+#define QR_SHARE_START_PERCENT 50u
+struct qr_pool_share {
+	uint32_t percent; /* (A) of the frames online */
+	uint32_t is_busy; /* (A) somebody adjusts */
+	uint32_t nr_loads; /* (A) pages loaded, modulo 2^32 */
+	qr_aligned_u64 nr_file_loads; /* (A) */
+	qr_aligned_u64 file_ns;       /* (A) */
+	struct qr_share_window mark;  /* (is_busy) totals at the last adjustment */
+};
+
 struct qr_swap {
 	struct qr_vmm *vmm;           /* (I) */
 	struct qr_swap_config config; /* (I) */
@@ -55,6 +75,7 @@ struct qr_swap {
 	uint32_t reader_order;        /* (I) */
 	uint32_t nr_readers;          /* (I) 0: no file */
 	uint32_t nr_skips;            /* (A) stores that leave the full pool as it is, since the file is full */
+	struct qr_pool_share share;
 	struct qr_slot_map slots;
 	struct qr_zpool pool;
 	struct qr_log log;            /* used only if config.has_file */
@@ -79,6 +100,11 @@ int qr_swap_expand(struct qr_swap *swap, const void *stored, uint32_t len_bytes,
 
 /* read.c: reads the items gathered in reader, expands them to pages[item.index] and unpins them. */
 void qr_swap_read_items(struct qr_swap *swap, struct qr_reader *reader, void *const *pages, int *results);
+
+/* share.c: adjusts the pool's share after so many loads; the frames that the pool may hold now. */
+void qr_share_init(struct qr_swap *swap);
+void qr_share_note_loads(struct qr_swap *swap, uint32_t nr_file, uint32_t nr_other, uint64_t file_ns);
+uint32_t qr_share_frames(struct qr_swap *swap);
 
 /* same.c: whether the page is one 64-bit word over and over; and such a page. */
 bool qr_same_test(const void *page, uint64_t *word);

@@ -1,12 +1,13 @@
 /*
  * Delivery of faults to handler threads.
  *
- * A handler reads messages from userfaultfd and runs the fault loop for each. After a fault it spins for a short
- * time, since the next fault of a program that is short of memory comes soon and a sleep costs 5 us to wake from;
- * then it sleeps in poll(2).
+ * One handler leads: it alone reads userfaultfd, since the kernel wakes everybody who waits for it. After a fault it
+ * spins for a short time, because the next fault of a program that is short of memory comes soon and a sleep costs
+ * 5 us to wake from; then it sleeps in poll(2). Before it waits for the swap file it hands the lead over, if faults
+ * of other threads were seen to wait for such a one: a follower that is woken for nothing costs more than it saves.
  *
- * Reading is serialised by read_lock, and an event is dealt with before the lock is released: a fault that the
- * kernel queued after an event is never handled before it.
+ * An event is dealt with before the lead is given up: a fault that the kernel queued after an event is never handled
+ * before it.
  */
 #include "internal.h"
 
@@ -20,12 +21,24 @@
 #include "fault/fault.h"
 #include "uffd_abi.h"
 
-/* Messages taken at a time: few, so that another handler gets its share. */
-#define READ_BATCH 4
 /* A handler spins this long after it did something: 20 us, a few faults. */
 #define SPIN_NS 20000u
 /* Wait before a fault that could not get memory is tried again: 1 ms. */
 #define STARVED_US 1000u
+/* Waits of the swap file, in excess of those during which nobody faulted, from which on the lead is handed over; the
+ * excess counted at most. */
+#define CROWD_FROM 2u
+#define CROWD_MAX 8u
+
+/* The handler that this thread is. */
+struct handler {
+	struct qr_manager *leads; /* NULL: it does not lead */
+	bool is_in_event;         /* the lead is kept until it is dealt with */
+	bool has_blocked;         /* since it last read */
+	uint32_t nr_read_before;  /* messages that had been read when it blocked */
+	uint64_t spin_until_ns;
+};
+static __thread struct handler handler_self;
 
 static void handler_main(void *argument);
 
@@ -93,22 +106,44 @@ static void handle_pagefault(struct qr_manager *manager, const struct uffd_msg *
 	pthread_rwlock_unlock(&manager->fork.gate);
 }
 
-/* Returns the number of page faults read into messages; events among them are dealt with here. */
-static int handler_read(struct qr_manager *manager, struct uffd_msg *messages)
+void qr_handler_stand_down(void)
 {
-	int nr_faults = 0;
-	ssize_t nr_bytes;
+	struct handler *self = &handler_self;
+	struct qr_manager *manager = self->leads;
 
-	pthread_mutex_lock(&manager->read_lock);
-	nr_bytes = read(manager->port.uffd_space, messages, READ_BATCH * sizeof(messages[0]));
-	for (ssize_t i = 0; i * (ssize_t)sizeof(messages[0]) < nr_bytes; i++) {
-		if (messages[i].event == UFFD_EVENT_PAGEFAULT)
-			messages[nr_faults++] = messages[i];
-		else
-			qr_handle_event(manager, &messages[i]);
-	}
+	if (!manager || self->is_in_event)
+		return;
+	self->has_blocked = true;
+	self->nr_read_before = manager->nr_messages;
+	if (manager->crowd < CROWD_FROM)
+		return;
+	self->leads = NULL;
 	pthread_mutex_unlock(&manager->read_lock);
-	return nr_bytes > 0 ? nr_faults : -1;
+}
+
+/* Returns with the lead, or false when the handlers are to end. */
+static bool handler_lead(struct handler *self, struct qr_manager *manager)
+{
+	if (!self->leads)
+		pthread_mutex_lock(&manager->read_lock);
+	self->leads = manager;
+	if (!qr_load_acquire(&manager->handlers_end))
+		return true;
+	self->leads = NULL;
+	pthread_mutex_unlock(&manager->read_lock);
+	return false;
+}
+
+/* Whether somebody faulted while this handler waited for the swap file. */
+static void handler_note_crowd(struct handler *self, struct qr_manager *manager, bool has_message)
+{
+	if (!self->has_blocked)
+		return;
+	self->has_blocked = false;
+	if (has_message || manager->nr_messages != self->nr_read_before)
+		manager->crowd = QR_MIN(manager->crowd + 1, CROWD_MAX);
+	else if (manager->crowd)
+		manager->crowd--;
 }
 
 static void handler_sleep(struct qr_manager *manager)
@@ -121,22 +156,37 @@ static void handler_sleep(struct qr_manager *manager)
 	(void)poll(fds, 2, -1);
 }
 
+/* Reads the next message; false if there is none yet, after a turn of the spin or a sleep. The caller leads. */
+static bool handler_next(struct handler *self, struct qr_manager *manager, struct uffd_msg *message)
+{
+	bool has_message = read(manager->port.uffd_space, message, sizeof(*message)) == (ssize_t)sizeof(*message);
+
+	handler_note_crowd(self, manager, has_message);
+	if (has_message)
+		manager->nr_messages++;
+	else if (qr_port_now_ns() < self->spin_until_ns)
+		__builtin_ia32_pause();
+	else
+		handler_sleep(manager);
+	return has_message;
+}
+
 static void handler_main(void *argument)
 {
+	struct handler *self = &handler_self;
 	struct qr_manager *manager = argument;
-	struct uffd_msg messages[READ_BATCH];
-	uint64_t spin_until_ns = 0;
+	struct uffd_msg message;
 
-	while (!qr_load_acquire(&manager->handlers_end)) {
-		int nr = handler_read(manager, messages);
-
-		for (int i = 0; i < nr; i++)
-			handle_pagefault(manager, &messages[i]);
-		if (nr >= 0)
-			spin_until_ns = qr_port_now_ns() + SPIN_NS;
-		else if (qr_port_now_ns() < spin_until_ns)
-			__builtin_ia32_pause();
+	*self = (struct handler){0};
+	while (handler_lead(self, manager)) {
+		if (!handler_next(self, manager, &message))
+			continue;
+		self->is_in_event = message.event != UFFD_EVENT_PAGEFAULT;
+		if (self->is_in_event)
+			qr_handle_event(manager, &message);
 		else
-			handler_sleep(manager);
+			handle_pagefault(manager, &message);
+		self->is_in_event = false;
+		self->spin_until_ns = qr_port_now_ns() + SPIN_NS;
 	}
 }

@@ -17,9 +17,11 @@
 /* Address space reserved for managed memory, if nobody says otherwise: 1 TiB, halved until the system grants it. */
 #define SPACE_BYTES ((uint64_t)1 << 40)
 #define SPACE_BYTES_MIN ((uint64_t)1 << 30)
+/* Handlers unless the options say otherwise: one that leads and those that take over while it waits (ADR 4). */
+#define DEFAULT_MAX_HANDLERS 4u
 #define HUGE_BYTES ((uint64_t)2 << 20)
-/* Share of the frames that the compressed pool may hold while there is a swap file behind it. */
-#define POOL_MAX_PERCENT 50u
+/* Share of the frames that the compressed pool may grow to while there is a swap file behind it. */
+#define POOL_MAX_PERCENT 85u
 
 /* Managers of this process, newest first. Written under registry_lock; the signal handler walks it. */
 static struct qr_manager *registry;
@@ -233,9 +235,8 @@ static int manager_check(struct qr_manager *manager, const struct qr_options *op
 	manager->options = *options;
 	manager->options.swap_dir = options->swap_dir ? manager->swap_dir : NULL;
 	manager->delivery = options->delivery == QR_DELIVERY_SIGNAL ? QR_DELIVERY_SIGNAL : QR_DELIVERY_THREAD;
-	/* One by default: every fault wakes all handlers that sleep, and on two CPUs a second one halves the speed of
-	 * sequential access (ADR 4). */
-	manager->nr_handlers = options->nr_handlers ? QR_MIN(options->nr_handlers, QR_MAX_HANDLERS) : 1;
+	manager->nr_handlers = QR_MIN(options->nr_handlers ? options->nr_handlers : qr_port_nr_cpus(),
+				      options->nr_handlers ? QR_MAX_HANDLERS : DEFAULT_MAX_HANDLERS);
 	/* With signals the threads only read events. */
 	if (manager->delivery == QR_DELIVERY_SIGNAL)
 		manager->nr_handlers = 1;
