@@ -92,6 +92,7 @@ void qr_fault_make_room(struct fault *fault, uint32_t nr)
 	struct qr_vmm *vmm = fault->aspace->vmm;
 	uint64_t start_ns;
 
+	qr_kswapd_run_ahead(vmm, nr);
 	if (qr_zone_is_above(&vmm->zone, QR_WMARK_LOW, nr))
 		return;
 	start_ns = qr_port_now_ns();

@@ -4,8 +4,10 @@
 #include "fault/fault_priv.h"
 
 /* 64 KiB: one move of 16 pages costs little more than one of a single page. While memory is plentiful each first touch
- * gets as much, and a stream more; when it is not, a stream gets as much and a lone touch one page. */
+ * gets as much, and a stream more; when it is not, a stream gets 256 KiB, which makes the way to the handler and back
+ * small beside the work, and a lone touch one page. */
 #define FILL_LARGE_ORDER 4u
+#define FILL_STREAM_ORDER 6u
 /* Plentiful: more than 1/8 of the frames is free. */
 #define FILL_PLENTY_SHARE 8u
 
@@ -21,7 +23,7 @@ static unsigned fill_max_order(const struct fault *fault)
 
 	if (fault->vma->flags & (QR_VMA_RANDOM | QR_VMA_NOHUGE) || fault->flags & QR_FAULT_PREFETCH)
 		return 0;
-	return fill_has_plenty(zone) ? max : QR_MIN(max, FILL_LARGE_ORDER);
+	return fill_has_plenty(zone) ? max : QR_MIN(max, FILL_STREAM_ORDER);
 }
 
 /* The largest order whose aligned block around va is free of anything else. Reads PTEs without the lock: a hint. */

@@ -9,6 +9,11 @@
 /* When nothing can be reclaimed, wait this long before trying again: 10 ms. */
 #define KSWAPD_BACKOFF_NS 10000000u
 
+/* For a stream kswapd is woken this many min watermarks above the low one, and goes on so many above the high one:
+ * with 1/256 of the frames each, less than 3 % of memory, and only while the stream lasts. */
+#define AHEAD_WAKE 4u
+#define AHEAD_GOAL 7u
+
 static void kswapd_main(void *argument);
 
 int qr_kswapd_start(struct qr_vmm *vmm)
@@ -36,9 +41,23 @@ void qr_kswapd_wake(struct qr_vmm *vmm)
 		qr_port_wake(&vmm->kswapd.wake, 1);
 }
 
+void qr_kswapd_run_ahead(struct qr_vmm *vmm, uint32_t nr)
+{
+	uint32_t min = qr_load_relaxed(&vmm->zone.watermark[QR_WMARK_MIN]);
+
+	if (qr_zone_is_above(&vmm->zone, QR_WMARK_LOW, nr + AHEAD_WAKE * min))
+		return;
+	qr_store_relaxed(&vmm->kswapd.is_ahead, 1);
+	qr_kswapd_wake(vmm);
+}
+
 static void kswapd_balance(struct qr_vmm *vmm)
 {
-	while (!qr_zone_is_above(&vmm->zone, QR_WMARK_HIGH, 0) && qr_load_relaxed(&vmm->kswapd.wake) != KSWAPD_END) {
+	uint32_t min = qr_load_relaxed(&vmm->zone.watermark[QR_WMARK_MIN]);
+	uint32_t ahead = qr_exchange(&vmm->kswapd.is_ahead, 0) ? AHEAD_GOAL * min : 0;
+
+	while (!qr_zone_is_above(&vmm->zone, QR_WMARK_HIGH, ahead) &&
+	       qr_load_relaxed(&vmm->kswapd.wake) != KSWAPD_END) {
 		if (qr_reclaim(vmm, KSWAPD_BATCH))
 			continue;
 		(void)qr_port_wait_timeout(&vmm->kswapd.wake, KSWAPD_WORK, KSWAPD_BACKOFF_NS);

@@ -20,6 +20,9 @@ int qr_kswapd_start(struct qr_vmm *vmm) QR_WARN_UNUSED;
 void qr_kswapd_stop(struct qr_vmm *vmm);
 /* Any context. */
 void qr_kswapd_wake(struct qr_vmm *vmm);
+/* A stream is about to take nr frames and will want more: kswapd frees further ahead, so that it works while the
+ * program does. */
+void qr_kswapd_run_ahead(struct qr_vmm *vmm, uint32_t nr);
 
 /* Evicts one isolated, pinned folio: unmaps it, stores it, frees it. Drops the pin in any case.
  * Returns the number of frames freed. */

@@ -24,6 +24,7 @@ struct qr_vmm_config {
 struct qr_kswapd {
 	int thread;       /* port's handle, -1: not running */
 	uint32_t wake;    /* (A) 0 asleep, 1 asked to work, 2 asked to end */
+	uint32_t is_ahead; /* (A) a stream is under way: free more than the high watermark */
 };
 
 struct qr_vmm {
