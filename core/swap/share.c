@@ -105,5 +105,7 @@ static uint64_t share_loss(struct qr_swap *swap, const struct qr_share_window *w
 	uint64_t nr_idle_pages = QR_MAX(qr_load_relaxed(&lruvec->nr_pages[QR_LRU_INACTIVE]), (uint64_t)1);
 	uint64_t cpu_ns = window->fault_ns - QR_MIN(window->fault_ns, window->file_ns);
 
-	return ((cpu_ns / window->nr_faults * window->nr_idle) << SCALE_SHIFT) / nr_idle_pages;
+	uint64_t fault_ns = cpu_ns / window->nr_faults + swap->config.delivery_ns;
+
+	return ((fault_ns * window->nr_idle) << SCALE_SHIFT) / nr_idle_pages;
 }

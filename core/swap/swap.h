@@ -29,6 +29,7 @@ struct qr_swap_config {
 	uint64_t file_max_bytes;  /* 0: no bound but the file system's */
 	uint32_t pool_max_percent; /* share of the frames online that the pool may grow to while there is a file,
 				    * as far as that pays (share.c); without one it may take all */
+	uint32_t delivery_ns;     /* what a fault costs besides the fault loop, for the pool's share */
 	uint32_t cluster_bytes;   /* write unit of the file, a power of two, 64 KiB to 1 MiB; 0: by budget */
 };
 
