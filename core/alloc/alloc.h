@@ -12,8 +12,10 @@
 #include <quire/port.h>
 
 #include "page/frame.h"
+#include "vmm/choices.h"
 
 struct qr_vmm;
+struct qr_pcp_ops;
 
 /* GFP: what the allocation may do, and for whom. */
 typedef uint32_t qr_gfp_t;
@@ -22,19 +24,27 @@ typedef uint32_t qr_gfp_t;
 #define QR_GFP_RECLAIM 0x4u  /* the caller is reclaim itself: may use all that is left, never reclaims */
 #define QR_GFP_NORETRY 0x8u  /* never reclaim; fail rather than go below the low watermark: for large folios */
 #define QR_GFP_ZERO 0x10u    /* content reads as zero */
+#define QR_GFP_COLD 0x20u    /* a device writes to the frame first: one that no CPU has in its cache is as good */
 #define QR_GFP_USER (QR_GFP_WAIT)                 /* user pages */
 #define QR_GFP_KERNEL (QR_GFP_WAIT)               /* core's own objects, where sleeping is fine */
 #define QR_GFP_ATOMIC (QR_GFP_HIGH)               /* under a spin lock; never sleeps, may fail */
 
 enum qr_watermark { QR_WMARK_MIN, QR_WMARK_LOW, QR_WMARK_HIGH, QR_NR_WMARKS };
 
-/* Per-CPU list of order-0 frames: batch frames move between it and the buddy system at a time. */
+/* Per-CPU lists of order-0 frames: batches move between them and the buddy system. */
 struct qr_pcp {
 	struct qr_spinlock lock;
-	uint32_t batch;
-	uint32_t high; /* above this many, a batch goes back */
-	uint32_t nr;                 /* (A) written under lock: length of frames */
+	uint32_t batch;      /* (lock) frames that move at a time, at least */
+	uint32_t high;       /* (lock) above this many frames a batch goes back */
+	uint32_t low;        /* (lock) hot-cold: at this many or fewer a batch is fetched */
+	uint32_t cold_high;  /* (lock) hot-cold: high of the cold list; else 0 */
+	uint32_t high_max;   /* (lock) auto: bound of high */
+	uint16_t streak;     /* (lock) auto: doublings of the batch */
+	bool is_giving;      /* (lock) auto: the last batch went back */
+	uint32_t nr_on_loan; /* (lock) auto: frames that went back and were not fetched again yet */
+	uint32_t nr;                 /* (A) written under lock: frames on both lists */
 	struct qr_frame_list frames; /* (lock) hot end is the head, LIFO */
+	struct qr_frame_list cold;   /* (lock) hot-cold: frames in no CPU's cache */
 } QR_ALIGNED(QR_CACHE_LINE);
 
 struct qr_zone {
@@ -44,8 +54,9 @@ struct qr_zone {
 	uint64_t *fresh_bits; /* (A) bit i: free frame i was never written since online or release; NULL: unknown */
 	uint32_t pfn_base; /* (I) aligned to 2^QR_MAX_ORDER */
 	uint32_t nr_span; /* (I) frames from pfn_base on that may be onlined */
-	struct qr_spinlock lock;
-	struct qr_frame_list free_area[QR_MAX_ORDER + 1]; /* (lock) [order] heads of free blocks */
+	/* On a line of its own: who waits reads it all the time, and would take the rest away from who holds it. */
+	struct qr_spinlock lock QR_ALIGNED(QR_CACHE_LINE);
+	struct qr_frame_list free_area[QR_MAX_ORDER + 1] QR_ALIGNED(QR_CACHE_LINE); /* (lock) [order] free blocks */
 	uint32_t nr_buddy_free; /* (A) written under lock: frames in free_area; qr_zone_nr_free() adds the pcps */
 	uint32_t nr_online; /* (A) written under lock: frames that were onlined and are not ballooned out */
 	uint32_t nr_onlined_span; /* (lock) frames from pfn_base on that were ever onlined */
@@ -54,7 +65,9 @@ struct qr_zone {
 	struct qr_mutex resize_lock; /* one qr_vmm_set_limit() at a time; outermost, rank not checked */
 	uint32_t nr_pcps; /* (I) */
 	struct qr_pcp *pcps; /* (I) [cpu] */
-	uint64_t nr_lock_takes; /* (lock) of zone->lock, for A4 and A5 */
+	const struct qr_pcp_ops *pcp_ops; /* (I) */
+	qr_aligned_u64 nr_lock_takes; /* (A) written under lock: takes of it, for A4 and A5 */
+	qr_aligned_u64 nr_lock_waits; /* (A) written under lock: of them, those that had to wait */
 };
 
 /* Where a zone's arrays live; all supplied by the caller, zeroed. */
@@ -67,6 +80,7 @@ struct qr_zone_config {
 	uint32_t nr_span;
 	struct qr_pcp *pcps; /* [nr_pcps] */
 	uint32_t nr_pcps;
+	enum qr_pcp_choice pcp; /* QR_PCP_NONE: pcps is not used */
 };
 
 void qr_zone_init(struct qr_zone *zone, const struct qr_zone_config *config);
@@ -88,6 +102,8 @@ uint32_t qr_zone_balloon_deflate(struct qr_zone *zone, uint32_t nr);
  * obeys would be crossed or no block is large enough. Never reclaims, never sleeps (QR_GFP_ZERO is not obeyed). */
 struct qr_frame *qr_zone_alloc(struct qr_zone *zone, unsigned order, qr_gfp_t gfp);
 void qr_zone_free(struct qr_zone *zone, struct qr_frame *frame, unsigned order);
+/* The same for a frame that is in no CPU's cache. */
+void qr_zone_free_cold(struct qr_zone *zone, struct qr_frame *frame, unsigned order);
 /* Puts what the per-CPU lists hold back into the buddy system. */
 void qr_zone_drain_pcps(struct qr_zone *zone);
 
@@ -136,6 +152,8 @@ static inline struct qr_frame *qr_folio_of_pfn(const struct qr_zone *zone, uint3
  * no page-table or folio lock. */
 struct qr_frame *qr_alloc_pages(struct qr_vmm *vmm, unsigned order, qr_gfp_t gfp);
 void qr_free_pages(struct qr_vmm *vmm, struct qr_frame *frame, unsigned order);
+/* For reclaim: the content was not touched for a while. */
+void qr_free_pages_cold(struct qr_vmm *vmm, struct qr_frame *frame, unsigned order);
 
 /* Sets how many frames may be in use; 0 <= nr <= span. Grows at once. Shrinks as far as free frames allow and
  * returns the number in force; the caller reclaims and calls again. May sleep. */

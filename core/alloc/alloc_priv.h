@@ -9,6 +9,9 @@
 /* A block of 2^order frames; its head is KERNEL, the other descriptors and the fresh bits are as they were.
  * NULL if no block is large enough. O(QR_MAX_ORDER). */
 struct qr_frame *qr_buddy_take_locked(struct qr_zone *zone, unsigned order);
+/* The same for whatever is left over from larger blocks, at most 2^max_order frames; qr_frame_order() tells. NULL if
+ * nothing is free. */
+struct qr_frame *qr_buddy_take_up_to_locked(struct qr_zone *zone, unsigned max_order);
 /* Adds a block and merges it with its buddies. is_cold: to be handed out after all others of its size. */
 void qr_buddy_put_locked(struct qr_zone *zone, struct qr_frame *frame, unsigned order, bool is_cold);
 void qr_zone_lock(struct qr_zone *zone);
@@ -25,11 +28,31 @@ void qr_fresh_to_flags(struct qr_zone *zone, struct qr_frame *frame, unsigned or
 
 /* ---- pcp.c; a zone without per-CPU lists has nr_pcps 0 and none of these is called. ---- */
 
-/* A frame with kind KERNEL, NULL when neither the caller's list nor the buddy system has one. */
-struct qr_frame *qr_pcp_take(struct qr_zone *zone);
-void qr_pcp_put(struct qr_zone *zone, struct qr_frame *frame);
+/* A frame with kind KERNEL, NULL when neither the caller's lists nor the buddy system has one. */
+struct qr_frame *qr_pcp_take(struct qr_zone *zone, bool is_cold);
+void qr_pcp_put(struct qr_zone *zone, struct qr_frame *frame, bool is_cold);
 /* Fits the size of the lists to the frames online. */
 void qr_pcp_resize(struct qr_zone *zone);
+
+/* How the lists of one CPU are run; pcp->lock is held. One file per rival. */
+struct qr_pcp_ops {
+	/* A frame off the lists, NULL when neither they nor the buddy system have one. */
+	struct qr_frame *(*take)(struct qr_zone *zone, struct qr_pcp *pcp, bool is_cold);
+	/* Puts a frame of kind PCP on a list. */
+	void (*put)(struct qr_zone *zone, struct qr_pcp *pcp, struct qr_frame *frame, bool is_cold);
+	/* Sets the marks so that at most nr_max frames stay on the lists. */
+	void (*resize)(struct qr_pcp *pcp, uint32_t nr_max);
+};
+extern const struct qr_pcp_ops qr_pcp_auto;     /* pcp_auto.c */
+extern const struct qr_pcp_ops qr_pcp_hot_cold; /* pcp_hot_cold.c */
+
+/* For the rivals; pcp->lock is held. Moves up to nr frames from the buddy system to the tail of a list, in ascending
+ * order, or back from the tail, under one take of zone->lock. Return how many. */
+uint32_t qr_pcp_refill(struct qr_zone *zone, struct qr_pcp *pcp, struct qr_frame_list *list, uint32_t nr);
+uint32_t qr_pcp_flush(struct qr_zone *zone, struct qr_pcp *pcp, struct qr_frame_list *list, uint32_t nr);
+/* Adds at the head; takes from the head, NULL if it is empty. */
+void qr_pcp_push(struct qr_zone *zone, struct qr_pcp *pcp, struct qr_frame_list *list, struct qr_frame *frame);
+struct qr_frame *qr_pcp_pop(struct qr_zone *zone, struct qr_pcp *pcp, struct qr_frame_list *list);
 
 /* ---- zone.c ---- */
 

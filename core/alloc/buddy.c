@@ -13,21 +13,42 @@
  */
 #include "alloc/alloc_priv.h"
 
+static struct qr_frame *buddy_find(struct qr_zone *zone, unsigned order, unsigned *from);
+static struct qr_frame *buddy_take(struct qr_zone *zone, struct qr_frame *frame, unsigned from, unsigned order);
 static void buddy_insert(struct qr_zone *zone, struct qr_frame *frame, unsigned order, bool is_cold);
 static struct qr_frame *buddy_find_free(struct qr_zone *zone, uint32_t pfn, unsigned order);
 
 struct qr_frame *qr_buddy_take_locked(struct qr_zone *zone, unsigned order)
 {
-	struct qr_frame *frame = NULL;
 	unsigned from;
+	struct qr_frame *frame = buddy_find(zone, order, &from);
 
-	for (from = order; from <= QR_MAX_ORDER; from++) {
-		frame = qr_frame_list_head(zone, &zone->free_area[from]);
-		if (frame)
-			break;
+	return frame ? buddy_take(zone, frame, from, order) : NULL;
+}
+
+struct qr_frame *qr_buddy_take_up_to_locked(struct qr_zone *zone, unsigned max_order)
+{
+	unsigned from;
+	struct qr_frame *frame = buddy_find(zone, 0, &from);
+
+	return frame ? buddy_take(zone, frame, from, QR_MIN(from, max_order)) : NULL;
+}
+
+/* A block of the smallest order at least that large; *from: its order. */
+static struct qr_frame *buddy_find(struct qr_zone *zone, unsigned order, unsigned *from)
+{
+	struct qr_frame *frame = NULL;
+
+	for (; order <= QR_MAX_ORDER && !frame; order++) {
+		frame = qr_frame_list_head(zone, &zone->free_area[order]);
+		*from = order;
 	}
-	if (!frame)
-		return NULL;
+	return frame;
+}
+
+/* Takes 2^order frames from the front of a free block of 2^from. */
+static struct qr_frame *buddy_take(struct qr_zone *zone, struct qr_frame *frame, unsigned from, unsigned order)
+{
 	qr_frame_list_remove(zone, &zone->free_area[from], frame);
 	/* The lists that the upper halves go to are empty, or this block would not have been split. */
 	while (from-- > order)
@@ -59,8 +80,11 @@ void qr_buddy_put_locked(struct qr_zone *zone, struct qr_frame *frame, unsigned 
 
 void qr_zone_lock(struct qr_zone *zone)
 {
-	qr_spin_lock(&zone->lock);
-	zone->nr_lock_takes++;
+	bool had_to_wait = qr_spin_lock_waited(&zone->lock);
+
+	qr_store_relaxed(&zone->nr_lock_takes, zone->nr_lock_takes + 1);
+	if (had_to_wait)
+		qr_store_relaxed(&zone->nr_lock_waits, zone->nr_lock_waits + 1);
 }
 
 void qr_zone_unlock(struct qr_zone *zone)

@@ -44,6 +44,11 @@ void qr_free_pages(struct qr_vmm *vmm, struct qr_frame *frame, unsigned order)
 	qr_zone_free(&vmm->zone, frame, order);
 }
 
+void qr_free_pages_cold(struct qr_vmm *vmm, struct qr_frame *frame, unsigned order)
+{
+	qr_zone_free_cold(&vmm->zone, frame, order);
+}
+
 uint32_t qr_vmm_set_limit(struct qr_vmm *vmm, uint32_t nr_frames)
 {
 	struct qr_zone *zone = &vmm->zone;

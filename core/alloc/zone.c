@@ -15,6 +15,7 @@ static uint32_t zone_floor(const struct qr_zone *zone, qr_gfp_t gfp);
 static bool zone_has_free(const struct qr_zone *zone, uint32_t nr);
 static struct qr_frame *zone_take_block(struct qr_zone *zone, unsigned order, uint32_t floor);
 static uint32_t zone_online_block(struct qr_zone *zone, uint32_t nr_max);
+static void zone_free(struct qr_zone *zone, struct qr_frame *frame, unsigned order, bool is_cold);
 
 void qr_zone_init(struct qr_zone *zone, const struct qr_zone_config *config)
 {
@@ -27,8 +28,9 @@ void qr_zone_init(struct qr_zone *zone, const struct qr_zone_config *config)
 	zone->fresh_bits = config->fresh_bits;
 	zone->pfn_base = config->pfn_base;
 	zone->nr_span = config->nr_span;
-	zone->nr_pcps = config->nr_pcps;
+	zone->nr_pcps = config->pcp == QR_PCP_NONE ? 0 : config->nr_pcps;
 	zone->pcps = config->pcps;
+	zone->pcp_ops = config->pcp == QR_PCP_HOT_COLD ? &qr_pcp_hot_cold : &qr_pcp_auto;
 	qr_spin_init(&zone->lock, QR_RANK_ZONE);
 	qr_mutex_init(&zone->resize_lock, QR_RANK_NONE);
 	for (unsigned order = 0; order <= QR_MAX_ORDER; order++)
@@ -37,6 +39,7 @@ void qr_zone_init(struct qr_zone *zone, const struct qr_zone_config *config)
 	for (uint32_t i = 0; i < zone->nr_pcps; i++) {
 		qr_spin_init(&zone->pcps[i].lock, QR_RANK_PCP);
 		qr_frame_list_init(&zone->pcps[i].frames);
+		qr_frame_list_init(&zone->pcps[i].cold);
 		zone->pcps[i].nr = 0;
 	}
 	qr_pcp_resize(zone);
@@ -84,7 +87,7 @@ struct qr_frame *qr_zone_take(struct qr_zone *zone, unsigned order, qr_gfp_t gfp
 	QR_BUG_ON(order > QR_MAX_ORDER);
 	if (!zone_has_free(zone, floor + (1u << order)))
 		return NULL;
-	frame = is_single ? qr_pcp_take(zone) : zone_take_block(zone, order, floor);
+	frame = is_single ? qr_pcp_take(zone, gfp & QR_GFP_COLD) : zone_take_block(zone, order, floor);
 	/* What is free may lie on the lists of other CPUs. Large blocks that nobody needs are not worth the search. */
 	if (frame || !zone->nr_pcps || (order && gfp & QR_GFP_NORETRY))
 		return frame;
@@ -104,6 +107,16 @@ void qr_zone_forget_fresh(struct qr_frame *frame, unsigned order)
 
 void qr_zone_free(struct qr_zone *zone, struct qr_frame *frame, unsigned order)
 {
+	zone_free(zone, frame, order, false);
+}
+
+void qr_zone_free_cold(struct qr_zone *zone, struct qr_frame *frame, unsigned order)
+{
+	zone_free(zone, frame, order, true);
+}
+
+static void zone_free(struct qr_zone *zone, struct qr_frame *frame, unsigned order, bool is_cold)
+{
 	enum qr_frame_kind kind = qr_frame_kind(frame);
 
 	/* Freed twice, or not the head of a block of that size. */
@@ -111,7 +124,7 @@ void qr_zone_free(struct qr_zone *zone, struct qr_frame *frame, unsigned order)
 	QR_BUG_ON(qr_frame_order(frame) != order || qr_zone_pfn(zone, frame) % (1u << order));
 	QR_ASSERT((uint64_t)(frame - zone->memmap) < zone->nr_span);
 	if (!order && zone->nr_pcps) {
-		qr_pcp_put(zone, frame);
+		qr_pcp_put(zone, frame, is_cold);
 		return;
 	}
 	qr_zone_lock(zone);

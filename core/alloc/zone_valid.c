@@ -85,7 +85,10 @@ static bool are_lists_valid(struct qr_zone *zone, const struct zone_census *cens
 	for (uint32_t i = 0; i < zone->nr_pcps; i++) {
 		const struct qr_pcp *pcp = &zone->pcps[i];
 
-		if (pcp->nr > pcp->high || !is_list_of(zone, &pcp->frames, pcp->nr, QR_FRAME_PCP, ~QR_FRAME_FRESH))
+		if (pcp->frames.nr > pcp->high || pcp->cold.nr > pcp->cold_high ||
+		    pcp->frames.nr + pcp->cold.nr != pcp->nr ||
+		    !is_list_of(zone, &pcp->frames, pcp->frames.nr, QR_FRAME_PCP, ~QR_FRAME_FRESH) ||
+		    !is_list_of(zone, &pcp->cold, pcp->cold.nr, QR_FRAME_PCP, ~QR_FRAME_FRESH))
 			return false;
 		nr_pcp += pcp->nr;
 	}

@@ -55,10 +55,10 @@ static int advise_flags(struct qr_aspace *aspace, uint64_t start, uint64_t end, 
 {
 	int err;
 
-	qr_mutex_lock(&aspace->lock);
+	qr_aspace_lock(aspace);
 	err = qr_vma_change_flags(aspace, start, end, clear, set);
 	qr_aspace_reap(aspace);
-	qr_mutex_unlock(&aspace->lock);
+	qr_aspace_unlock(aspace);
 	return err;
 }
 
@@ -86,16 +86,16 @@ static int drop_read_only(struct qr_aspace *aspace, uint64_t start, uint64_t end
 	struct qr_vma *vma;
 	int err;
 
-	qr_mutex_lock(&aspace->lock);
+	qr_aspace_lock(aspace);
 	err = qr_unmap_open(aspace, start, end);
 	for (uint64_t va = start; !err && (vma = qr_vma_tree_find(aspace->tree, va)) && vma->start < end;
 	     va = vma->end) {
-		qr_rwsem_write_lock(&vma->lock); /* holds: aspace, vma(W) */
+		qr_vma_write_lock(vma); /* holds: aspace, vma(W) */
 		err = qr_zap_range(vma, QR_MAX(vma->start, start), QR_MIN(vma->end, end));
-		qr_rwsem_write_unlock(&vma->lock);
+		qr_vma_write_unlock(vma);
 	}
 	qr_unmap_close(aspace, start, end);
-	qr_mutex_unlock(&aspace->lock);
+	qr_aspace_unlock(aspace);
 	return err;
 }
 

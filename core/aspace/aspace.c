@@ -1,13 +1,4 @@
-/*
- * Address spaces: creation and end, lookup of VMAs, and the freeing of what readers may still look at.
- *
- * Lookup (V4): a walk of the VMA tree under RCU, then a try at the VMA's own lock inside the read section, in which
- * the VMA cannot be freed. Whoever fails, or finds nothing, looks again under aspace->lock, where no VMA is on its
- * way out: so nobody waits on the lock of a VMA that may go, and an operation that replaces a mapping is seen whole.
- *
- * Source of the lock-free walk: A. Clements and others, "Scalable Address Spaces Using RCU Balanced Trees",
- * ASPLOS 2012.
- */
+/* Address spaces: creation and end, and the freeing of what readers of the VMA tree may still look at. */
 #include "aspace/aspace_priv.h"
 
 /* Nodes and VMAs that wait for a grace period before one is waited for: 128 nodes are 64 KiB. */
@@ -17,8 +8,6 @@
 /* Page tables are freed below one table of this level at a time: 512 GiB. */
 #define FREE_TABLES_LEVEL 3u
 
-static struct qr_vma *find_fast(struct qr_aspace *aspace, uint64_t va);
-static struct qr_vma *next_slow(struct qr_aspace *aspace, uint64_t va);
 static void reap_all(struct qr_aspace *aspace);
 
 int qr_aspace_create(struct qr_vmm *vmm, struct qr_port_space *port_space, uint64_t va_start, uint64_t va_end,
@@ -37,7 +26,9 @@ int qr_aspace_create(struct qr_vmm *vmm, struct qr_port_space *port_space, uint6
 	aspace->port_space = port_space;
 	aspace->va_start = va_start;
 	aspace->va_end = va_end;
+	aspace->lock_ops = vmm->choices.mmap_lock == QR_MMAP_LOCK_RWSEM ? &qr_mmap_lock_rwsem : &qr_mmap_lock_vma;
 	qr_mutex_init(&aspace->lock, QR_RANK_ASPACE);
+	qr_rwsem_init(&aspace->rwsem, QR_RANK_ASPACE);
 	err = qr_vma_tree_create(vmm, &aspace->tree);
 	if (err)
 		goto free_aspace;
@@ -57,20 +48,20 @@ void qr_aspace_destroy(struct qr_aspace *aspace)
 {
 	struct qr_vma *vma;
 
-	qr_mutex_lock(&aspace->lock);
+	qr_aspace_lock(aspace);
 	if (qr_unmap_open(aspace, 0, QR_VA_END))
 		qr_port_log(aspace->vmm->port, QR_LOG_WARN, "an address space ends with ranges that stay read-only");
 	for (uint64_t va = 0; (vma = qr_vma_tree_find(aspace->tree, va)); va = vma->end) {
-		qr_rwsem_write_lock(&vma->lock);
+		qr_vma_write_lock(vma);
 		while (qr_zap_range(vma, vma->start, vma->end) == QR_EBUSY)
 			qr_port_cpu_relax(1);
 		if (qr_port_range_remove(aspace->vmm->port, aspace->port_space, vma->start, vma->end - vma->start))
 			qr_port_log(aspace->vmm->port, QR_LOG_WARN, "a range outlives its address space");
 		qr_vma_retire(vma);
-		qr_rwsem_write_unlock(&vma->lock);
+		qr_vma_write_unlock(vma);
 	}
 	reap_all(aspace);
-	qr_mutex_unlock(&aspace->lock);
+	qr_aspace_unlock(aspace);
 	QR_ASSERT(aspace->nr_vmas == 0 && aspace->mapped_bytes == 0 && aspace->nr_locked == 0);
 	QR_ASSERT(qr_load_relaxed(&aspace->nr_resident) == 0 && qr_load_relaxed(&aspace->nr_swapped) == 0);
 	qr_vma_tree_destroy(aspace->tree);
@@ -80,11 +71,8 @@ void qr_aspace_destroy(struct qr_aspace *aspace)
 
 struct qr_vma *qr_aspace_find_locked(struct qr_aspace *aspace, uint64_t va)
 {
-	struct qr_vma *vma = find_fast(aspace, va);
+	struct qr_vma *vma = aspace->lock_ops->next(aspace, va);
 
-	if (vma)
-		return vma;
-	vma = next_slow(aspace, va);
 	if (vma && vma->start > va) {
 		qr_vma_unlock(vma);
 		return NULL;
@@ -94,47 +82,12 @@ struct qr_vma *qr_aspace_find_locked(struct qr_aspace *aspace, uint64_t va)
 
 struct qr_vma *qr_aspace_next_locked(struct qr_aspace *aspace, uint64_t va)
 {
-	struct qr_vma *vma = find_fast(aspace, va);
-
-	return vma ? vma : next_slow(aspace, va);
-}
-
-/* The VMA that holds va, if it is there for the taking. */
-static struct qr_vma *find_fast(struct qr_aspace *aspace, uint64_t va)
-{
-	struct qr_vma *vma;
-
-	qr_port_rcu_read_lock();
-	vma = qr_vma_tree_find(aspace->tree, va);
-	if (vma && !qr_rwsem_read_trylock(&vma->lock))
-		vma = NULL;
-	/* The tree may have been an old one: only what the VMA itself says under its lock counts. */
-	if (vma && (vma->flags & QR_VMA_GONE || va < vma->start || va >= vma->end)) {
-		qr_rwsem_read_unlock(&vma->lock);
-		vma = NULL;
-	}
-	qr_port_rcu_read_unlock();
-	return vma;
-}
-
-static struct qr_vma *next_slow(struct qr_aspace *aspace, uint64_t va)
-{
-	struct qr_vma *vma;
-
-	qr_mutex_lock(&aspace->lock);
-	vma = qr_vma_tree_find(aspace->tree, va);
-	if (vma)
-		qr_rwsem_read_lock(&vma->lock); /* writers hold aspace->lock first: only readers are waited for */
-	qr_mutex_unlock(&aspace->lock);
-	return vma;
+	return aspace->lock_ops->next(aspace, va);
 }
 
 void qr_vma_unlock(struct qr_vma *vma)
 {
-	/* Once the count is down a writer may retire the VMA while this thread still looks at the lock's word. */
-	qr_port_rcu_read_lock();
-	qr_rwsem_read_unlock(&vma->lock);
-	qr_port_rcu_read_unlock();
+	vma->aspace->lock_ops->unlock_vma(vma);
 }
 
 void qr_aspace_retire_vma(struct qr_aspace *aspace, struct qr_vma *vma)
@@ -155,7 +108,8 @@ static void reap_all(struct qr_aspace *aspace)
 	struct qr_vma *next;
 
 	/* Read sections only try locks, so none of them waits for aspace->lock. */
-	qr_port_rcu_synchronize();
+	if (aspace->lock_ops->has_rcu_readers)
+		qr_port_rcu_synchronize();
 	qr_vma_tree_reap(aspace->tree);
 	for (struct qr_vma *vma = aspace->free_list; vma; vma = next) {
 		next = vma->free_next;
@@ -194,15 +148,9 @@ bool qr_aspace_may_lock(struct qr_aspace *aspace, uint64_t nr_pages)
 
 static bool vma_is_valid(struct qr_aspace *aspace, struct qr_vma *vma)
 {
-	struct qr_list *link;
-	bool is_linked = false;
-
-	qr_rwsem_read_lock(&vma->object->lock);
-	qr_list_for_each(link, &vma->object->vmas)
-		is_linked |= link == &vma->object_link;
-	qr_rwsem_read_unlock(&vma->object->lock);
-	return is_linked && vma->aspace == aspace && vma->start < vma->end && !(vma->flags & QR_VMA_GONE) &&
-	       !((vma->start | vma->end) & ~QR_PAGE_MASK) && vma->index + qr_vma_nr_pages(vma) <= (uint64_t)1 << 32;
+	return qr_object_has_vma(vma->object, vma) && vma->aspace == aspace && vma->start < vma->end &&
+	       !(vma->flags & QR_VMA_GONE) && !((vma->start | vma->end) & ~QR_PAGE_MASK) &&
+	       vma->index + qr_vma_nr_pages(vma) <= (uint64_t)1 << 32;
 }
 
 bool qr_aspace_is_valid(struct qr_aspace *aspace)
@@ -211,7 +159,7 @@ bool qr_aspace_is_valid(struct qr_aspace *aspace)
 	struct qr_vma *vma;
 	bool is_valid;
 
-	qr_mutex_lock(&aspace->lock);
+	qr_aspace_lock(aspace);
 	is_valid = qr_vma_tree_is_valid(aspace->tree) && qr_pgtable_is_valid(&aspace->pgtable);
 	for (uint64_t va = 0; is_valid && (vma = qr_vma_tree_find(aspace->tree, va)); va = vma->end) {
 		is_valid = vma_is_valid(aspace, vma);
@@ -221,6 +169,6 @@ bool qr_aspace_is_valid(struct qr_aspace *aspace)
 	}
 	is_valid = is_valid && nr_vmas == aspace->nr_vmas && mapped_bytes == aspace->mapped_bytes &&
 		   nr_locked == aspace->nr_locked;
-	qr_mutex_unlock(&aspace->lock);
+	qr_aspace_unlock(aspace);
 	return is_valid;
 }

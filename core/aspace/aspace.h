@@ -4,7 +4,7 @@
  * Lookup is safe under RCU: the VMA tree is a copy-on-write B+ tree (core/aspace/vma_tree.[ch]) whose readers
  * take no lock; VMAs are freed after a grace period. The shape of an address space changes under aspace->lock;
  * a VMA that changes or goes is locked for writing first, so a fault that holds vma->lock for reading may rely on
- * it (V4).
+ * it (V4). With the baseline of one reader-writer lock (V2) that lock, aspace->rwsem, stands for both.
  *
  * Lock legend: (I) immutable after creation  (M) aspace->lock  (V) vma->lock, writing needs M and V  (A) atomic
  *              (B) object->lock; start, end, index, prot and flags of a VMA also change under it
@@ -12,12 +12,13 @@
 #ifndef QR_CORE_ASPACE_H
 #define QR_CORE_ASPACE_H
 
-#include "ds/list.h"
 #include "pgtable/pgtable.h"
+#include "rmap/interval.h"
 #include "sync/lock.h"
 
 struct qr_vmm;
 struct qr_vma_tree;
+struct qr_mmap_lock_ops;
 
 /* What VMAs map: anonymous memory or a file. Folios name their object and an index in it, and find their
  * mappings through it (R8: object-based reverse mapping). Reference-counted by VMAs. core/rmap/object.c */
@@ -25,9 +26,10 @@ struct qr_object {
 	struct qr_vmm *vmm;        /* (I) */
 	uint32_t refs;             /* (A) VMAs, plus the owner of a file object */
 	bool is_file;              /* (I) */
+	bool is_forked;            /* (A) a VMA of it was: its pages may be shared between address spaces */
 	void *file;                /* (I) the port's handle for file objects */
-	struct qr_rwsem lock;      /* QR_RANK_OBJECT: readers walk vmas, writers change the list */
-	struct qr_list vmas;       /* (B) */
+	struct qr_rwsem lock;      /* QR_RANK_OBJECT: readers walk vmas, writers change the tree */
+	struct qr_interval *vmas;  /* (B) tree of their ranges of indices */
 };
 
 #define QR_VMA_LOCKED 0x1u     /* mlocked: its folios are unevictable */
@@ -47,7 +49,7 @@ struct qr_vma {
 	uint32_t flags;            /* (V) QR_VMA_* */
 	struct qr_aspace *aspace;  /* (I) */
 	struct qr_object *object;  /* (I) */
-	struct qr_list object_link; /* (B) */
+	struct qr_interval object_link; /* (B) */
 	struct qr_rwsem lock;      /* QR_RANK_VMA */
 	struct qr_vma *free_next;  /* (M) waits for the grace period */
 };
@@ -66,7 +68,9 @@ struct qr_aspace {
 	struct qr_port_space *port_space; /* (I) */
 	uint64_t va_start;              /* (I) range in which qr_map() finds room */
 	uint64_t va_end;                /* (I) */
-	struct qr_mutex lock;           /* QR_RANK_ASPACE */
+	const struct qr_mmap_lock_ops *lock_ops; /* (I) QR_MMAP_LOCK_* */
+	struct qr_mutex lock;           /* QR_RANK_ASPACE; QR_MMAP_LOCK_VMA */
+	struct qr_rwsem rwsem;          /* QR_RANK_ASPACE; QR_MMAP_LOCK_RWSEM */
 	struct qr_vma_tree *tree;       /* (M), readers by RCU */
 	struct qr_pgtable pgtable;
 	uint64_t nr_vmas;               /* (M) */
@@ -85,7 +89,16 @@ int qr_aspace_create(struct qr_vmm *vmm, struct qr_port_space *port_space, uint6
 /* Unmaps all and frees it. No fault may be in progress. */
 void qr_aspace_destroy(struct qr_aspace *aspace);
 
-/* The VMA that holds va, locked for reading; NULL if none. Takes no aspace lock. May sleep (on vma->lock). */
+/* Makes an address space in *child with the same mappings and content; pages are shared until one side writes to them
+ * (copy on write). VMAs with QR_VMA_DONTFORK are left out, those with QR_VMA_WIPEONFORK come empty, none is locked in
+ * memory. child_space is empty and belongs to the child from now on, also after an error.
+ * Returns 0, QR_ENOSYS where frames are exclusive (there the machine forks by itself), QR_ENOMEM or the machine's
+ * error. May sleep; faults of the parent wait while their VMA is copied. O(pages). */
+int qr_aspace_fork(struct qr_aspace *parent, struct qr_port_space *child_space,
+		   struct qr_aspace **child) QR_WARN_UNUSED;
+
+/* The VMA that holds va, locked for reading; NULL if none. Takes no aspace lock unless it meets a change (or with the
+ * baseline's lock). May sleep. */
 struct qr_vma *qr_aspace_find_locked(struct qr_aspace *aspace, uint64_t va);
 /* Drops the read lock. */
 void qr_vma_unlock(struct qr_vma *vma);
@@ -149,19 +162,40 @@ int qr_forget(struct qr_aspace *aspace, uint64_t va, uint64_t len_bytes, bool is
  * some page (it is pinned or shared); those stay as they are, the others are gone. core/aspace/zap.c */
 int qr_zap_range(struct qr_vma *vma, uint64_t start, uint64_t end) QR_WARN_UNUSED;
 
+/* The part of a folio that a VMA has in one page-table page: [va, va + nr pages) is where its pages from pfn on would
+ * be, as long as nothing else took their places. core/aspace/share.c */
+struct qr_folio_part {
+	uint64_t va;
+	uint32_t pfn;
+	uint32_t nr; /* pages */
+};
+/* True if nobody but this page-table page has the folio that the entry of va (present or idle) names. The page-table
+ * page is locked, and vma->lock, held for reading, keeps forks away. O(pages of the folio). */
+bool qr_folio_is_private(struct qr_vma *vma, struct qr_frame *page, uint64_t va, struct qr_folio_part *part);
+/* Whether an entry, read at page i of the part, names that page. */
+bool qr_folio_part_has(const struct qr_folio_part *part, uint32_t i, qr_pte_t pte);
+
 /* Object-based reverse mapping, core/rmap/object.c. Creates with refs 1. */
 struct qr_object *qr_object_create(struct qr_vmm *vmm, bool is_file, void *file);
 void qr_object_get(struct qr_object *object);
 void qr_object_put(struct qr_object *object);
 void qr_object_add_vma(struct qr_object *object, struct qr_vma *vma);
 void qr_object_remove_vma(struct qr_object *object, struct qr_vma *vma);
+/* The same with object->lock held for writing. */
+void qr_object_add_vma_locked(struct qr_object *object, struct qr_vma *vma);
+void qr_object_remove_vma_locked(struct qr_object *object, struct qr_vma *vma);
+/* After its bounds or its index changed, object->lock held for writing: a VMA of the object takes its new place. One
+ * that is not on the object stays so. */
+void qr_object_move_vma_locked(struct qr_object *object, struct qr_vma *vma);
+/* Whether the VMA is on the object, at the place that its bounds call for. */
+bool qr_object_has_vma(struct qr_object *object, struct qr_vma *vma);
 
 /* Calls visit for every VMA that covers a page of the folio, object->lock held for reading. va is the address of
  * the folio's first covered page, nr the number of pages covered, first the first covered page in the folio; the
  * pages lie in one page-table page (a VMA that has the folio across two is visited twice).
  * An index may lie in several VMAs (a file that is mapped twice, a VMA that grew where another one had moved away),
  * so visit looks at each PTE's PFN. visit may read the VMA's bounds, prot and flags and take page-table locks.
- * The folio is locked. visit returns false to stop. O(VMAs of the object). */
+ * The folio is locked. visit returns false to stop. O(log n + found) of n VMAs. */
 void qr_rmap_walk(struct qr_frame *folio,
 		  bool (*visit)(struct qr_vma *vma, uint64_t va, uint32_t first, uint32_t nr, void *context),
 		  void *context);

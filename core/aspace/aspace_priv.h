@@ -2,6 +2,7 @@
 #ifndef QR_CORE_ASPACE_PRIV_H
 #define QR_CORE_ASPACE_PRIV_H
 
+#include "aspace/mmap_lock.h"
 #include "aspace/vma_tree.h"
 #include "vmm/vmm.h"
 
@@ -88,10 +89,16 @@ void qr_unmap_close(struct qr_aspace *aspace, uint64_t start, uint64_t end);
 /* As qr_zap_range(), for a machine that dropped the pages already. */
 void qr_zap_gone(struct qr_vma *vma, uint64_t start, uint64_t end);
 
+/* ---- share.c; vma is locked for writing ---- */
+
+/* Before the VMA's range becomes writable in the machine, with all that is mapped in it: takes present pages that may
+ * be shared out of the hardware's tables. Their entries become idle and keep forbidding writes. */
+void qr_shield_shared(struct qr_vma *vma);
+
 /* ---- populate.c; no lock is held ---- */
 
 enum qr_populate {
-	QR_POPULATE_ALL,    /* every page that may be accessed */
+	QR_POPULATE_ALL, /* every page that may be accessed */
 	QR_POPULATE_STORED, /* pages whose content is somewhere: in swap, in a file, or idle; prefetch */
 };
 /* Makes pages of [start, end) present by faults. Holes and VMAs without rights are passed over. Returns 0 or the
@@ -99,5 +106,7 @@ enum qr_populate {
 int qr_populate(struct qr_aspace *aspace, uint64_t start, uint64_t end, enum qr_populate what) QR_WARN_UNUSED;
 /* Sets or clears QR_FOLIO_UNEVICTABLE on the folios of [start, end). */
 void qr_mark_unevictable(struct qr_aspace *aspace, uint64_t start, uint64_t end, bool is_unevictable);
+/* Clears the flag of one folio, which the caller has a reference to. A page-table lock may be held. */
+void qr_mark_evictable(struct qr_vmm *vmm, struct qr_frame *folio);
 
 #endif

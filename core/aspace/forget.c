@@ -11,10 +11,10 @@ int qr_forget(struct qr_aspace *aspace, uint64_t va, uint64_t len_bytes, bool is
 	if (!qr_range_is_sane(va, len_bytes))
 		return QR_EINVAL;
 	if (is_unmap) {
-		qr_mutex_lock(&aspace->lock);
+		qr_aspace_lock(aspace);
 		err = qr_unmap_locked(aspace, va, end, true);
 		qr_aspace_reap(aspace);
-		qr_mutex_unlock(&aspace->lock);
+		qr_aspace_unlock(aspace);
 		return err;
 	}
 	while (va < end && (vma = qr_aspace_next_locked(aspace, va))) {

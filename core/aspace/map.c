@@ -43,10 +43,10 @@ int qr_map(struct qr_aspace *aspace, uint64_t va, uint64_t len_bytes, uint64_t v
 
 	if (!is_sane(&request, len_bytes))
 		return QR_EINVAL;
-	qr_mutex_lock(&aspace->lock);
+	qr_aspace_lock(aspace);
 	err = map_locked(&request, len_bytes);
 	qr_aspace_reap(aspace);
-	qr_mutex_unlock(&aspace->lock);
+	qr_aspace_unlock(aspace);
 	if (err)
 		return err;
 	if (flags & QR_MAP_LOCKED) {
@@ -157,10 +157,10 @@ int qr_vma_grow(struct qr_vma *vma, uint64_t start, uint64_t end, uint32_t index
 		qr_vma_tree_abort(aspace->tree);
 		return err;
 	}
-	qr_rwsem_write_lock(&vma->lock); /* holds: aspace, vma(W) */
+	qr_vma_write_lock(vma); /* holds: aspace, vma(W) */
 	qr_vma_set_range(vma, start, end, index);
 	qr_vma_tree_publish(aspace->tree);
-	qr_rwsem_write_unlock(&vma->lock);
+	qr_vma_write_unlock(vma);
 	return 0;
 }
 

@@ -25,13 +25,13 @@ int qr_lock(struct qr_aspace *aspace, uint64_t va, uint64_t len_bytes)
 
 	if (!qr_range_is_sane(va, len_bytes))
 		return QR_EINVAL;
-	qr_mutex_lock(&aspace->lock);
+	qr_aspace_lock(aspace);
 	if (qr_aspace_may_lock(aspace, nr_unlocked_pages(aspace, va, va + len_bytes)))
 		err = qr_vma_change_flags(aspace, va, va + len_bytes, 0, QR_VMA_LOCKED);
 	else
 		err = QR_ENOMEM;
 	qr_aspace_reap(aspace);
-	qr_mutex_unlock(&aspace->lock);
+	qr_aspace_unlock(aspace);
 	if (err)
 		return err;
 	populate_err = qr_populate(aspace, va, va + len_bytes, QR_POPULATE_ALL);
@@ -45,10 +45,10 @@ int qr_unlock(struct qr_aspace *aspace, uint64_t va, uint64_t len_bytes)
 
 	if (!qr_range_is_sane(va, len_bytes))
 		return QR_EINVAL;
-	qr_mutex_lock(&aspace->lock);
+	qr_aspace_lock(aspace);
 	err = qr_vma_change_flags(aspace, va, va + len_bytes, QR_VMA_LOCKED, 0);
 	qr_aspace_reap(aspace);
-	qr_mutex_unlock(&aspace->lock);
+	qr_aspace_unlock(aspace);
 	qr_mark_unevictable(aspace, va, va + len_bytes, false);
 	return err;
 }

@@ -79,6 +79,12 @@ int qr_populate(struct qr_aspace *aspace, uint64_t start, uint64_t end, enum qr_
 	return 0;
 }
 
+void qr_mark_evictable(struct qr_vmm *vmm, struct qr_frame *folio)
+{
+	qr_folio_clear(folio, QR_FOLIO_UNEVICTABLE);
+	qr_lru_rescue(&vmm->lru, folio);
+}
+
 /* One page-table page's part of a VMA. */
 static void mark_table(struct qr_vma *vma, struct qr_frame *page, uint64_t va, uint64_t end, bool is_unevictable)
 {
@@ -96,7 +102,7 @@ static void mark_table(struct qr_vma *vma, struct qr_frame *page, uint64_t va, u
 		if (folio != last && is_unevictable)
 			qr_folio_set(folio, QR_FOLIO_UNEVICTABLE);
 		else if (folio != last)
-			qr_folio_clear(folio, QR_FOLIO_UNEVICTABLE);
+			qr_mark_evictable(aspace->vmm, folio);
 		last = folio;
 	}
 	qr_pt_unlock(page);

@@ -16,7 +16,7 @@ int qr_protect(struct qr_aspace *aspace, uint64_t va, uint64_t len_bytes, uint32
 
 	if (!qr_range_is_sane(va, len_bytes) || prot & ~(QR_PROT_READ | QR_PROT_WRITE | QR_PROT_EXEC))
 		return QR_EINVAL;
-	qr_mutex_lock(&aspace->lock);
+	qr_aspace_lock(aspace);
 	for (uint64_t at = va; at < end && !err;) {
 		struct qr_vma *vma = qr_vma_tree_find(aspace->tree, at);
 		uint64_t part_end = vma ? QR_MIN(vma->end, end) : end;
@@ -29,7 +29,7 @@ int qr_protect(struct qr_aspace *aspace, uint64_t va, uint64_t len_bytes, uint32
 	}
 	qr_vma_merge_range(aspace, va, end);
 	qr_aspace_reap(aspace);
-	qr_mutex_unlock(&aspace->lock);
+	qr_aspace_unlock(aspace);
 	return err;
 }
 
@@ -44,7 +44,9 @@ static int protect_part(struct qr_aspace *aspace, uint64_t start, uint64_t end, 
 	if (err)
 		return err;
 	vma = qr_vma_tree_find(aspace->tree, start);
-	qr_rwsem_write_lock(&vma->lock);
+	qr_vma_write_lock(vma);
+	if (prot & QR_PROT_WRITE && qr_load_relaxed(&vma->object->is_forked))
+		qr_shield_shared(vma);
 	qr_rwsem_write_lock(&vma->object->lock); /* holds: aspace, vma(W), object(W) */
 	err = qr_port_range_protect(aspace->vmm->port, aspace->port_space, start, end - start, prot);
 	if (!err) {
@@ -52,8 +54,16 @@ static int protect_part(struct qr_aspace *aspace, uint64_t start, uint64_t end, 
 		vma->prot = prot;
 	}
 	qr_rwsem_write_unlock(&vma->object->lock);
-	qr_rwsem_write_unlock(&vma->lock);
+	qr_vma_write_unlock(vma);
 	return err;
+}
+
+/* What is present by now belongs to this VMA alone; an idle page may be shared, and a write to it has to ask. */
+static qr_pte_t with_prot(const struct qr_vma *vma, qr_pte_t pte, uint32_t prot)
+{
+	if (qr_pte_is_idle(pte) && !qr_pte_is_writable(pte) && qr_load_relaxed(&vma->object->is_forked))
+		prot &= ~QR_PROT_WRITE;
+	return qr_pte_with_prot(pte, prot);
 }
 
 static void rewrite_entries(struct qr_vma *vma, uint32_t prot)
@@ -74,7 +84,7 @@ static void rewrite_entries(struct qr_vma *vma, uint32_t prot)
 			qr_pte_t pte = qr_pte_read(entry);
 
 			if (qr_pte_is_present(pte) || qr_pte_is_idle(pte))
-				qr_pte_write(page, entry, qr_pte_with_prot(pte, prot));
+				qr_pte_write(page, entry, with_prot(vma, pte, prot));
 		}
 		qr_pt_unlock(page);
 	}

@@ -44,11 +44,11 @@ int qr_remap(struct qr_aspace *aspace, uint64_t va, uint64_t old_len, uint64_t n
 
 	if (!is_sane(&move))
 		return QR_EINVAL;
-	qr_mutex_lock(&aspace->lock);
+	qr_aspace_lock(aspace);
 	err = remap_locked(&move);
 	is_locked = !err && move.vma->flags & QR_VMA_LOCKED;
 	qr_aspace_reap(aspace);
-	qr_mutex_unlock(&aspace->lock);
+	qr_aspace_unlock(aspace);
 	if (err)
 		return err;
 	if (is_locked && new_len > old_len) {
@@ -138,11 +138,11 @@ static int move_vma(struct move *move)
 		return err;
 	}
 	move->vma = find_source(move);
-	qr_rwsem_write_lock(&move->vma->lock); /* holds: aspace, vma(W) */
+	qr_vma_write_lock(move->vma); /* holds: aspace, vma(W) */
 	err = prepare(move);
 	if (!err)
 		commit(move);
-	qr_rwsem_write_unlock(&move->vma->lock); /* holds: aspace */
+	qr_vma_write_unlock(move->vma); /* holds: aspace */
 	if (!err) {
 		qr_aspace_free_tables(aspace, move->va, old_end);
 		return 0;
@@ -239,21 +239,6 @@ static int move_entries(struct move *move, bool is_prepare)
 	return 0;
 }
 
-/* Two page-table pages, which may be the same one, in address order. */
-static void lock_pair(struct qr_frame *one, struct qr_frame *other)
-{
-	qr_pt_lock(QR_MIN(one, other));
-	if (one != other)
-		qr_pt_lock(QR_MAX(one, other));
-}
-
-static void unlock_pair(struct qr_frame *one, struct qr_frame *other)
-{
-	if (one != other)
-		qr_pt_unlock(QR_MAX(one, other));
-	qr_pt_unlock(QR_MIN(one, other));
-}
-
 /* holds: the page-table page. Unmaps the run of present entries that begins at va; those done become idle. *nr_done
  * is their number. Returns 0, or why the machine stopped: QR_EAGAIN, QR_EBUSY. */
 static int unmap_run(struct move *move, struct qr_frame *from, uint64_t va, uint64_t end, uint32_t *nr_done)
@@ -310,14 +295,14 @@ static void move_part(struct move *move, struct qr_frame *from, struct qr_frame 
 		uint32_t nr_done;
 		int err = 0;
 
-		lock_pair(from, to); /* holds: aspace, vma(W), object(W), both page-table pages */
+		qr_pt_lock_pair(from, to); /* holds: aspace, vma(W), object(W), both page-table pages */
 		while (va < end && !err) {
 			if (move_entry(move, from, to, va))
 				va += QR_PAGE_SIZE;
 			else
 				err = unmap_run(move, from, va, end, &nr_done);
 		}
-		unlock_pair(from, to);
+		qr_pt_unlock_pair(from, to);
 		/* Pages are pinned or shared for a while only; the machine sees to that. */
 		if (err)
 			qr_port_cpu_relax(spins++);

@@ -18,10 +18,10 @@ int qr_unmap(struct qr_aspace *aspace, uint64_t va, uint64_t len_bytes)
 
 	if (!qr_range_is_sane(va, len_bytes))
 		return QR_EINVAL;
-	qr_mutex_lock(&aspace->lock);
+	qr_aspace_lock(aspace);
 	err = qr_unmap_locked(aspace, va, va + len_bytes, false);
 	qr_aspace_reap(aspace);
-	qr_mutex_unlock(&aspace->lock);
+	qr_aspace_unlock(aspace);
 	return err;
 }
 
@@ -92,7 +92,7 @@ static void take_from(struct qr_vma *vma, uint64_t start, uint64_t end, struct q
 
 	start = QR_MAX(start, vma->start);
 	end = QR_MIN(end, vma->end);
-	qr_rwsem_write_lock(&vma->lock); /* holds: aspace, vma(W) */
+	qr_vma_write_lock(vma); /* holds: aspace, vma(W) */
 	if (is_gone) {
 		qr_zap_gone(vma, start, end);
 	} else {
@@ -109,7 +109,7 @@ static void take_from(struct qr_vma *vma, uint64_t start, uint64_t end, struct q
 		qr_vma_set_range(vma, end, vma->end, qr_vma_index_of(vma, end));
 	else
 		qr_vma_cut(vma, tail, start, end);
-	qr_rwsem_write_unlock(&vma->lock);
+	qr_vma_write_unlock(vma);
 }
 
 /* Gives the machine's ranges of the VMAs without the right to write that right, or takes it again. */
@@ -125,10 +125,10 @@ static int set_open(struct qr_aspace *aspace, uint64_t start, uint64_t end, bool
 
 		if (vma->prot & QR_PROT_WRITE)
 			continue;
-		qr_rwsem_write_lock(&vma->lock); /* holds: aspace, vma(W) */
+		qr_vma_write_lock(vma); /* holds: aspace, vma(W) */
 		err = qr_port_range_protect(aspace->vmm->port, aspace->port_space, low, QR_MIN(vma->end, end) - low,
 					    prot);
-		qr_rwsem_write_unlock(&vma->lock);
+		qr_vma_write_unlock(vma);
 	}
 	return err;
 }

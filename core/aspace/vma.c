@@ -19,7 +19,6 @@ struct qr_vma *qr_vma_create(struct qr_aspace *aspace, struct qr_object *object)
 	vma->aspace = aspace;
 	vma->object = object;
 	qr_object_get(object);
-	qr_list_init(&vma->object_link);
 	qr_rwsem_init(&vma->lock, QR_RANK_VMA);
 	return vma;
 }
@@ -51,6 +50,7 @@ void qr_vma_set_range_locked(struct qr_vma *vma, uint64_t start, uint64_t end, u
 	vma->start = start;
 	vma->end = end;
 	vma->index = index;
+	qr_object_move_vma_locked(vma->object, vma);
 }
 
 void qr_vma_set_flags(struct qr_vma *vma, uint32_t flags)
@@ -83,7 +83,8 @@ void qr_vma_cut(struct qr_vma *vma, struct qr_vma *tail, uint64_t start, uint64_
 	tail->prot = vma->prot;
 	tail->flags = vma->flags;
 	vma->end = start;
-	qr_list_insert_between(&tail->object_link, &vma->object_link, vma->object_link.next);
+	qr_object_move_vma_locked(object, vma);
+	qr_object_add_vma_locked(object, tail);
 	qr_rwsem_write_unlock(&object->lock);
 	vma->aspace->nr_vmas++;
 }
@@ -115,10 +116,10 @@ int qr_vma_split_at(struct qr_aspace *aspace, uint64_t va)
 		qr_vma_discard(tail);
 		return QR_ENOMEM;
 	}
-	qr_rwsem_write_lock(&vma->lock); /* holds: aspace, vma(W) */
+	qr_vma_write_lock(vma); /* holds: aspace, vma(W) */
 	qr_vma_cut(vma, tail, va, va);
 	qr_vma_tree_publish(aspace->tree);
-	qr_rwsem_write_unlock(&vma->lock);
+	qr_vma_write_unlock(vma);
 	return 0;
 }
 
@@ -139,16 +140,17 @@ static bool merge(struct qr_aspace *aspace, struct qr_vma *left, struct qr_vma *
 		qr_vma_tree_abort(aspace->tree);
 		return false;
 	}
-	qr_rwsem_write_lock(&left->lock);
-	qr_rwsem_write_lock(&right->lock); /* holds: aspace, vma(W) of both */
+	qr_vma_write_lock(left);
+	qr_vma_write_lock(right); /* holds: aspace, vma(W) of both */
 	qr_rwsem_write_lock(&object->lock);
 	left->end = right->end;
-	qr_list_remove(&right->object_link);
+	qr_object_remove_vma_locked(object, right);
+	qr_object_move_vma_locked(object, left);
 	right->flags |= QR_VMA_GONE;
 	qr_rwsem_write_unlock(&object->lock);
 	qr_vma_tree_publish(aspace->tree);
-	qr_rwsem_write_unlock(&right->lock);
-	qr_rwsem_write_unlock(&left->lock);
+	qr_vma_write_unlock(right);
+	qr_vma_write_unlock(left);
 	aspace->nr_vmas--;
 	qr_object_put(object); /* left has another reference */
 	qr_aspace_retire_vma(aspace, right);
@@ -187,9 +189,9 @@ static int change_flags_of_one(struct qr_aspace *aspace, uint64_t va, uint64_t e
 	if (err)
 		return err;
 	vma = qr_vma_tree_find(aspace->tree, va);
-	qr_rwsem_write_lock(&vma->lock); /* holds: aspace, vma(W) */
+	qr_vma_write_lock(vma); /* holds: aspace, vma(W) */
 	qr_vma_set_flags(vma, flags);
-	qr_rwsem_write_unlock(&vma->lock);
+	qr_vma_write_unlock(vma);
 	return 0;
 }
 

@@ -21,10 +21,7 @@ struct zap {
 	uint64_t nr_resident;   /* pages taken away in this batch */
 	uint64_t nr_swapped;
 	uint32_t nr_folios;
-	struct {
-		struct qr_frame *folio;
-		uint32_t nr; /* references to drop */
-	} folios[ZAP_BATCH];
+	struct qr_folio_refs folios[ZAP_BATCH];
 };
 
 static int zap(struct qr_vma *vma, uint64_t start, uint64_t end, bool is_gone);
@@ -185,12 +182,10 @@ static void release(struct zap *zap)
 {
 	struct qr_aspace *aspace = zap->vma->aspace;
 
-	for (uint32_t i = 0; i < zap->nr_folios; i++) {
-		/* If part of the folio stays mapped elsewhere, reclaim finds out whether that is locked, too. */
-		if (zap->vma->flags & QR_VMA_LOCKED)
-			qr_folio_clear(zap->folios[i].folio, QR_FOLIO_UNEVICTABLE);
-		qr_folio_put(aspace->vmm, zap->folios[i].folio, zap->folios[i].nr);
-	}
+	/* If part of a folio stays mapped elsewhere, reclaim finds out whether that is locked, too. */
+	for (uint32_t i = 0; i < zap->nr_folios && zap->vma->flags & QR_VMA_LOCKED; i++)
+		qr_mark_evictable(aspace->vmm, zap->folios[i].folio);
+	qr_folio_put_many(aspace->vmm, zap->folios, zap->nr_folios);
 	zap->nr_folios = 0;
 	(void)qr_fetch_sub(&aspace->nr_resident, zap->nr_resident);
 	(void)qr_fetch_sub(&aspace->nr_swapped, zap->nr_swapped);

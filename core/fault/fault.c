@@ -66,6 +66,8 @@ static int fault_round(struct fault *fault)
 		return qr_fault_fill(fault);
 	if (qr_pte_is_swap(pte))
 		return qr_fault_swapin(fault);
+	if (fault->flags & QR_FAULT_WRITE && !qr_pte_is_writable(pte))
+		return qr_fault_cow(fault);
 	if (qr_pte_is_idle(pte))
 		return qr_fault_idle(fault);
 	return qr_fault_present(fault);
@@ -115,10 +117,9 @@ void qr_fault_adopt(struct fault *fault, struct qr_frame *folio, unsigned order,
 	qr_store_release(&folio->refs, (1u << order) + 1);
 }
 
-int qr_fault_map_run(struct fault *fault, uint64_t va, uint32_t pfn, uint32_t nr)
+int qr_fault_map_run(struct fault *fault, uint64_t va, uint32_t pfn, uint32_t nr, uint32_t prot)
 {
 	struct qr_aspace *aspace = fault->aspace;
-	uint32_t prot = fault->vma->prot;
 	uint32_t done = 0;
 	int err = qr_port_map(aspace->vmm->port, aspace->port_space, va, (qr_pfn_t){pfn}, nr, prot, &done);
 

@@ -23,7 +23,8 @@ struct fault {
 int qr_fault_fill(struct fault *fault);    /* nothing there: zeros, or the file's content */
 int qr_fault_swapin(struct fault *fault);  /* content is in swap */
 int qr_fault_idle(struct fault *fault);    /* folio in memory, taken out of the hardware's tables */
-int qr_fault_present(struct fault *fault); /* mapped already, or a write to a page that is shared */
+int qr_fault_present(struct fault *fault); /* mapped already */
+int qr_fault_cow(struct fault *fault);     /* a write to a page that may be shared, present or idle */
 
 /* Streams: the order of the window that a fault at va should bring in, and the note of what it brought.
  * initial: the order for a fault that continues no stream. */
@@ -36,9 +37,10 @@ void qr_fault_make_room(struct fault *fault, uint32_t nr);
 
 /* Makes a freshly allocated block a folio of the VMA's object at va, with nr references and one pin. */
 void qr_fault_adopt(struct fault *fault, struct qr_frame *folio, unsigned order, uint64_t va);
-/* holds: page-table page. Maps [va, va + nr), whose PTEs are idle and name consecutive PFNs from pfn; they become
- * present as far as the machine went. Returns 0 or the port's error, QR_ERETRY for a passing one. */
-int qr_fault_map_run(struct fault *fault, uint64_t va, uint32_t pfn, uint32_t nr);
+/* holds: page-table page. Maps [va, va + nr), whose PTEs are idle, name consecutive PFNs from pfn and have that
+ * protection; they become present as far as the machine went. Returns 0 or the port's error, QR_ERETRY for a passing
+ * one. */
+int qr_fault_map_run(struct fault *fault, uint64_t va, uint32_t pfn, uint32_t nr, uint32_t prot);
 /* Puts an adopted folio on the LRU and drops the pin. Page-table page not locked. */
 void qr_fault_publish(struct fault *fault, struct qr_frame *folio);
 

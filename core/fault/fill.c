@@ -49,7 +49,7 @@ static unsigned fill_order(struct fault *fault)
 
 static struct qr_frame *fill_alloc(struct fault *fault, unsigned *order)
 {
-	qr_gfp_t zero = fault->vma->object->is_file ? 0 : QR_GFP_ZERO;
+	qr_gfp_t zero = fault->vma->object->is_file ? QR_GFP_COLD : QR_GFP_ZERO;
 
 	if (*order > 0)
 		qr_fault_make_room(fault, 1u << *order);
@@ -115,7 +115,7 @@ int qr_fault_fill(struct fault *fault)
 		return QR_ERETRY;
 	}
 	(void)qr_fetch_add(&fault->aspace->nr_resident, (uint64_t)1 << order);
-	err = qr_fault_map_run(fault, va, pfn, 1u << order);
+	err = qr_fault_map_run(fault, va, pfn, 1u << order, fault->vma->prot);
 	qr_pt_unlock(fault->page); /* holds: vma(R) */
 	qr_stream_note(fault->aspace, fault->va, va + (QR_PAGE_SIZE << order), order);
 	qr_stat_add(&vmm->stats, QR_STAT_faults_zero, 1);

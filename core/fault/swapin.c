@@ -171,7 +171,7 @@ static int swapin_install_folio(struct swapin *in, const struct swapin_folio *it
 	}
 	(void)qr_fetch_add(&fault->aspace->nr_resident, (uint64_t)nr);
 	(void)qr_fetch_sub(&fault->aspace->nr_swapped, (uint64_t)nr);
-	return qr_fault_map_run(fault, va, pfn, nr);
+	return qr_fault_map_run(fault, va, pfn, nr, fault->vma->prot);
 }
 
 static int swapin_install(struct swapin *in)

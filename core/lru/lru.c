@@ -24,8 +24,10 @@ static const uint32_t list_flags[QR_NR_LRU_LISTS] = {
 
 static uint32_t batch_flush_locked(struct qr_lruvec *lruvec, struct qr_lru_batch *batch, struct qr_frame **folios);
 static void drop_pins(struct qr_lruvec *lruvec, struct qr_frame *const *folios, uint32_t nr);
+static void add_unbatched(struct qr_lruvec *lruvec, struct qr_frame *folio);
 static void lruvec_lock(struct qr_lruvec *lruvec);
 static void list_add_locked(struct qr_lruvec *lruvec, struct qr_frame *folio, enum qr_lru_list list, bool is_tail);
+static void list_add_unevictable_locked(struct qr_lruvec *lruvec, struct qr_frame *folio);
 static void list_remove_locked(struct qr_lruvec *lruvec, struct qr_frame *folio);
 
 void qr_lru_init(struct qr_lruvec *lruvec, struct qr_zone *zone, struct qr_lru_batch *batches, uint32_t nr_batches)
@@ -37,6 +39,7 @@ void qr_lru_init(struct qr_lruvec *lruvec, struct qr_zone *zone, struct qr_lru_b
 		lruvec->nr_pages[list] = 0;
 	}
 	lruvec->nr_lock_takes = 0;
+	lruvec->nr_lock_waits = 0;
 	lruvec->nr_batches = nr_batches;
 	lruvec->batches = batches;
 	for (uint32_t cpu = 0; cpu < nr_batches; cpu++) {
@@ -47,11 +50,16 @@ void qr_lru_init(struct qr_lruvec *lruvec, struct qr_zone *zone, struct qr_lru_b
 
 void qr_lru_add(struct qr_lruvec *lruvec, struct qr_frame *folio)
 {
-	struct qr_lru_batch *batch = &lruvec->batches[qr_port_cpu() % lruvec->nr_batches];
+	struct qr_lru_batch *batch;
 	struct qr_frame *folios[QR_LRU_BATCH];
 	uint32_t nr_flushed = 0;
 
 	QR_ASSERT(!qr_folio_test(folio, QR_FOLIO_LRU));
+	if (qr_unlikely(!lruvec->nr_batches)) {
+		add_unbatched(lruvec, folio);
+		return;
+	}
+	batch = &lruvec->batches[qr_port_cpu() % lruvec->nr_batches];
 	qr_folio_get(folio, 1);
 	qr_spin_lock(&batch->lock);
 	/* holds: batch */
@@ -91,10 +99,56 @@ bool qr_lru_remove(struct qr_lruvec *lruvec, struct qr_frame *folio)
 	return was_on_list;
 }
 
+/* One take of the lock. */
+static void remove_dying(struct qr_lruvec *lruvec, struct qr_frame *const *folios, uint32_t nr)
+{
+	lruvec_lock(lruvec);
+	for (uint32_t i = 0; i < nr; i++) {
+		/* Reclaim found it without references and left it where it is, or had it isolated. */
+		if (qr_folio_test(folios[i], QR_FOLIO_LRU))
+			list_remove_locked(lruvec, folios[i]);
+	}
+	qr_spin_unlock(&lruvec->lock);
+}
+
+void qr_lru_remove_dying(struct qr_lruvec *lruvec, struct qr_frame *const *folios, uint32_t nr)
+{
+	uint32_t nr_max = lruvec->nr_batches ? QR_LRU_BATCH : 1;
+	struct qr_frame *listed[QR_LRU_BATCH];
+	uint32_t nr_listed = 0;
+
+	for (uint32_t i = 0; i < nr; i++) {
+		if (!qr_folio_test(folios[i], QR_FOLIO_LRU))
+			continue;
+		listed[nr_listed++] = folios[i];
+		if (nr_listed == nr_max) {
+			remove_dying(lruvec, listed, nr_listed);
+			nr_listed = 0;
+		}
+	}
+	if (nr_listed)
+		remove_dying(lruvec, listed, nr_listed);
+}
+
+void qr_lru_rescue(struct qr_lruvec *lruvec, struct qr_frame *folio)
+{
+	if (!qr_folio_test(folio, QR_FOLIO_LRU_UNEVICTABLE))
+		return;
+	lruvec_lock(lruvec);
+	if (qr_folio_test(folio, QR_FOLIO_LRU_UNEVICTABLE)) {
+		list_remove_locked(lruvec, folio);
+		list_add_locked(lruvec, folio, QR_LRU_ACTIVE, false);
+	}
+	qr_spin_unlock(&lruvec->lock);
+}
+
 void qr_lru_put_back(struct qr_lruvec *lruvec, struct qr_frame *folio, enum qr_lru_list list, bool is_tail)
 {
 	lruvec_lock(lruvec);
-	list_add_locked(lruvec, folio, list, is_tail);
+	if (list == QR_LRU_UNEVICTABLE)
+		list_add_unevictable_locked(lruvec, folio);
+	else
+		list_add_locked(lruvec, folio, list, is_tail);
 	qr_spin_unlock(&lruvec->lock);
 }
 
@@ -122,6 +176,22 @@ uint32_t qr_lru_isolate(struct qr_lruvec *lruvec, enum qr_lru_list list, uint32_
 	return nr_isolated;
 }
 
+/* holds: lruvec */
+static void list_add_new_locked(struct qr_lruvec *lruvec, struct qr_frame *folio)
+{
+	if (qr_folio_test(folio, QR_FOLIO_UNEVICTABLE))
+		list_add_unevictable_locked(lruvec, folio);
+	else
+		list_add_locked(lruvec, folio, QR_LRU_ACTIVE, false);
+}
+
+static void add_unbatched(struct qr_lruvec *lruvec, struct qr_frame *folio)
+{
+	lruvec_lock(lruvec);
+	list_add_new_locked(lruvec, folio);
+	qr_spin_unlock(&lruvec->lock);
+}
+
 /* Moves the batch onto the lists. The pins pass to the caller, who drops them without locks: folios[0..result).
  * holds: batch */
 static uint32_t batch_flush_locked(struct qr_lruvec *lruvec, struct qr_lru_batch *batch, struct qr_frame **folios)
@@ -133,10 +203,10 @@ static uint32_t batch_flush_locked(struct qr_lruvec *lruvec, struct qr_lru_batch
 	lruvec_lock(lruvec);
 	/* holds: batch, lruvec */
 	for (uint32_t i = 0; i < nr; i++) {
-		bool is_unevictable = qr_folio_test(batch->folios[i], QR_FOLIO_UNEVICTABLE);
-
 		folios[i] = batch->folios[i];
-		list_add_locked(lruvec, folios[i], is_unevictable ? QR_LRU_UNEVICTABLE : QR_LRU_ACTIVE, false);
+		/* With the batch's pin alone it is as good as free: its mappings went while it waited here. */
+		if (qr_load_acquire(&folios[i]->refs) > 1)
+			list_add_new_locked(lruvec, folios[i]);
 	}
 	qr_spin_unlock(&lruvec->lock);
 	batch->nr = 0;
@@ -151,8 +221,11 @@ static void drop_pins(struct qr_lruvec *lruvec, struct qr_frame *const *folios, 
 
 static void lruvec_lock(struct qr_lruvec *lruvec)
 {
-	qr_spin_lock(&lruvec->lock);
+	bool had_to_wait = qr_spin_lock_waited(&lruvec->lock);
+
 	qr_store_relaxed(&lruvec->nr_lock_takes, lruvec->nr_lock_takes + 1);
+	if (had_to_wait)
+		qr_store_relaxed(&lruvec->nr_lock_waits, lruvec->nr_lock_waits + 1);
 }
 
 static enum qr_lru_list list_of(const struct qr_frame *folio)
@@ -174,6 +247,17 @@ static void list_add_locked(struct qr_lruvec *lruvec, struct qr_frame *folio, en
 		qr_frame_list_add_head(lruvec->zone, &lruvec->lists[list], folio);
 	qr_store_relaxed(&lruvec->nr_pages[list], lruvec->nr_pages[list] + qr_folio_nr_pages(folio));
 	qr_folio_set(folio, list_flags[list]);
+}
+
+/* holds: lruvec. The caller saw that the folio is locked in memory. If that ended since, whoever ended it may have
+ * looked for the folio on the unevictable list in vain: both change the same word, so one of them sees the other. */
+static void list_add_unevictable_locked(struct qr_lruvec *lruvec, struct qr_frame *folio)
+{
+	list_add_locked(lruvec, folio, QR_LRU_UNEVICTABLE, false);
+	if (qr_folio_test(folio, QR_FOLIO_UNEVICTABLE))
+		return;
+	list_remove_locked(lruvec, folio);
+	list_add_locked(lruvec, folio, QR_LRU_ACTIVE, false);
 }
 
 /* holds: lruvec */

@@ -6,7 +6,8 @@
  * the inactive list as idle; a touch faults, maps the folio again and marks it referenced; an idle folio that
  * reaches the inactive tail untouched is evicted. Ports with an accessed bit may skip the unmapping.
  *
- * Additions go through per-CPU batches of 14 (L2), so that the lruvec lock is taken once per batch.
+ * Additions go through per-CPU batches of 14 (L2), and folios that are freed together leave their lists together, so
+ * that the lruvec lock is taken once per batch. Without batches (the baseline) it is taken for each folio.
  */
 #ifndef QR_CORE_LRU_H
 #define QR_CORE_LRU_H
@@ -30,13 +31,15 @@ struct qr_lru_batch {
 } QR_ALIGNED(QR_CACHE_LINE);
 
 struct qr_lruvec {
-	struct qr_zone *zone;    /* (I) */
-	struct qr_spinlock lock; /* QR_RANK_LRU */
-	struct qr_frame_list lists[QR_NR_LRU_LISTS]; /* (lock) [list] */
-	qr_aligned_u64 nr_pages[QR_NR_LRU_LISTS];    /* (A) written under lock: pages on each list */
-	qr_aligned_u64 nr_lock_takes;                /* (lock) */
-	uint32_t nr_batches;                         /* (I) */
-	struct qr_lru_batch *batches;                /* (I) [cpu] */
+	struct qr_zone *zone;         /* (I) */
+	struct qr_lru_batch *batches; /* (I) [cpu] */
+	uint32_t nr_batches;          /* (I) 0: every change takes the lock (QR_LRU_UNBATCHED) */
+	/* On a line of its own: who waits reads it all the time, and would take the lists away from who holds it. */
+	struct qr_spinlock lock QR_ALIGNED(QR_CACHE_LINE); /* QR_RANK_LRU */
+	struct qr_frame_list lists[QR_NR_LRU_LISTS] QR_ALIGNED(QR_CACHE_LINE); /* (lock) [list] */
+	qr_aligned_u64 nr_pages[QR_NR_LRU_LISTS]; /* (A) written under lock: pages on each list */
+	qr_aligned_u64 nr_lock_takes; /* (A) written under lock: takes of it */
+	qr_aligned_u64 nr_lock_waits; /* (A) written under lock: of them, those that had to wait */
 };
 
 void qr_lru_init(struct qr_lruvec *lruvec, struct qr_zone *zone, struct qr_lru_batch *batches, uint32_t nr_batches);
@@ -45,11 +48,17 @@ void qr_lru_init(struct qr_lruvec *lruvec, struct qr_zone *zone, struct qr_lru_b
  * pin until it is flushed. The folio is on no list and the caller has a reference. A flush calls qr_folio_put(), which
  * frees the folios whose other references went meanwhile: locks held by the caller must allow that. */
 void qr_lru_add(struct qr_lruvec *lruvec, struct qr_frame *folio);
+/* Takes folios that are being freed (their last reference is gone) off their lists, those that are on one, with a take
+ * of the lock for QR_LRU_BATCH of them. */
+void qr_lru_remove_dying(struct qr_lruvec *lruvec, struct qr_frame *const *folios, uint32_t nr);
+/* Puts a folio that is on the unevictable list and is locked in memory no more on the active one. */
+void qr_lru_rescue(struct qr_lruvec *lruvec, struct qr_frame *folio);
 /* Empties all batches onto the lists. */
 void qr_lru_drain(struct qr_lruvec *lruvec);
 /* Takes the folio off its list; false if it is on none (then somebody else isolated it, or it is in a batch). */
 bool qr_lru_remove(struct qr_lruvec *lruvec, struct qr_frame *folio);
-/* Puts an isolated folio back: at the head (young) or the tail (next to go) of a list. */
+/* Puts an isolated folio back: at the head (young) or the tail (next to go) of a list. One for the unevictable list
+ * that is locked in memory no more (QR_FOLIO_UNEVICTABLE) goes to the active one. */
 void qr_lru_put_back(struct qr_lruvec *lruvec, struct qr_frame *folio, enum qr_lru_list list, bool is_tail);
 /* Takes up to nr folios, oldest first, off the list, each with a pin (refs + 1); returns how many. Folios that
  * are being freed are skipped. */

@@ -19,6 +19,7 @@ bool qr_folio_trylock(struct qr_frame *folio)
 	/* Acquire pairs with the release in qr_folio_unlock. */
 	if (!folio_lock_with(folio, 0))
 		return false;
+	qr_port_meter_tried(folio, QR_RANK_FOLIO);
 	qr_lock_note_take(folio, QR_RANK_FOLIO, true);
 	return true;
 }
@@ -26,8 +27,10 @@ bool qr_folio_trylock(struct qr_frame *folio)
 void qr_folio_lock(struct qr_frame *folio)
 {
 	bool is_taken = false;
+	unsigned spins;
 
-	for (unsigned spins = 0; !is_taken && spins < SPINS_BEFORE_PARK; spins++) {
+	qr_port_meter_begin(folio, QR_RANK_FOLIO, true);
+	for (spins = 0; !is_taken && spins < SPINS_BEFORE_PARK; spins++) {
 		is_taken = folio_lock_with(folio, 0);
 		if (!is_taken)
 			qr_port_cpu_relax(spins);
@@ -39,6 +42,8 @@ void qr_folio_lock(struct qr_frame *folio)
 		if (seen & QR_FOLIO_LOCKED)
 			qr_port_wait(&folio->flags, seen);
 	}
+	/* The first try is the turn 0. */
+	qr_port_meter_taken(folio, spins > 1);
 	qr_lock_note_take(folio, QR_RANK_FOLIO, false);
 }
 
@@ -47,6 +52,7 @@ void qr_folio_unlock(struct qr_frame *folio)
 	uint32_t before;
 
 	qr_lock_note_release(folio, QR_RANK_FOLIO);
+	qr_port_meter_release(folio);
 	before = qr_fetch_and(&folio->flags, ~(QR_FOLIO_LOCKED | QR_FOLIO_WAITERS));
 	QR_BUG_ON(!(before & QR_FOLIO_LOCKED));
 	/* The frame may serve somebody else by now; a wake-up too many does no harm. */

@@ -52,10 +52,10 @@ struct qr_frame {
 	uint32_t prev;
 	union {
 		uint64_t owner_word;
-		void *owner; /* (F) folio: struct qr_object; slab: its cache; page table: unused */
+		void *owner; /* (F) folio: struct qr_object; slab: its cache; page table: whose lock it shares */
 	};
 	union {
-		uint32_t index;   /* (F) folio: page index of its first page within the object */
+		uint32_t index; /* (F) folio: page index of its first page within the object */
 		uint32_t pt_lock; /* page table: state of the split lock (T2); 0 extra bytes per table */
 		uint32_t slab_free; /* (S) slab: index of the first free object */
 	};

@@ -23,6 +23,8 @@ int qr_pgtable_init(struct qr_pgtable *table, struct qr_vmm *vmm)
 {
 	table->vmm = vmm;
 	table->nr_tables = 0;
+	table->is_lock_shared = vmm->choices.pt_lock == QR_PT_LOCK_ASPACE;
+	table->lock = 0;
 	table->root = table_alloc(table);
 	return table->root ? 0 : QR_ENOMEM;
 }
@@ -57,7 +59,7 @@ void qr_pte_write(struct qr_frame *page, qr_pte_t *entry, qr_pte_t pte)
 	bool is_used = !qr_pte_is_none(pte);
 
 	QR_ASSERT(qr_frame_kind(page) == QR_FRAME_PT);
-	QR_ASSERT(qr_load_relaxed(&page->pt_lock) != 0);
+	QR_ASSERT(qr_pt_is_locked(page));
 	if (was_used != is_used)
 		qr_store_relaxed(&page->refs, qr_load_relaxed(&page->refs) + (is_used ? 1u : UINT32_MAX));
 	qr_store_release(&entry->raw, pte.raw); /* pairs with qr_pte_read */
@@ -133,6 +135,7 @@ static struct qr_frame *table_alloc(struct qr_pgtable *table)
 	qr_frame_set_kind(page, QR_FRAME_PT, 0);
 	qr_store_relaxed(&page->refs, 0);
 	qr_store_relaxed(&page->pt_lock, 0);
+	page->owner = table->is_lock_shared ? table : NULL;
 	(void)qr_fetch_add_relaxed(&table->nr_tables, 1);
 	return page;
 }

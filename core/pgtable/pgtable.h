@@ -1,6 +1,7 @@
 /*
  * Page tables: the manager's own record of what every virtual page is, in the x86_64 4-level format
- * (arch/x86_64/pte.h), with one lock per page-table page (T2), stored in that page's descriptor.
+ * (arch/x86_64/pte.h), with one lock per page-table page (T2), stored in that page's descriptor, or, as a baseline, one
+ * for the whole (T1).
  *
  * Page-table pages are frames; upper levels are filled in with compare-and-swap and never go away while the
  * address space lives, except through qr_pgtable_free_range().
@@ -43,6 +44,8 @@ typedef struct {
 struct qr_pgtable {
 	struct qr_vmm *vmm;     /* (I) */
 	struct qr_frame *root;  /* (I) top-level table */
+	bool is_lock_shared;    /* (I) QR_PT_LOCK_ASPACE */
+	uint32_t lock;          /* (A) that one lock's state */
 	uint64_t nr_tables QR_ALIGNED(8); /* (A) frames in use as page tables, the root included */
 };
 
@@ -56,10 +59,15 @@ int qr_pgtable_populate(struct qr_pgtable *table, uint64_t va, struct qr_frame *
 /* The same, NULL if missing. Never sleeps. */
 struct qr_frame *qr_pgtable_find(struct qr_pgtable *table, uint64_t va);
 
-/* The lock of one page-table page (a mutex whose state is in the descriptor; rank QR_RANK_PT). May sleep. */
+/* The lock of one page-table page (a mutex, rank QR_RANK_PT; its state is in the descriptor, or in the page table with
+ * QR_PT_LOCK_ASPACE). May sleep. */
 void qr_pt_lock(struct qr_frame *page);
 bool qr_pt_trylock(struct qr_frame *page);
 void qr_pt_unlock(struct qr_frame *page);
+bool qr_pt_is_locked(struct qr_frame *page);
+/* The locks of two pages, which may be one and the same. */
+void qr_pt_lock_pair(struct qr_frame *one, struct qr_frame *other);
+void qr_pt_unlock_pair(struct qr_frame *one, struct qr_frame *other);
 
 /* The entry of va in its page-table page. Reads and writes of entries are atomic 64-bit; writes under the lock. */
 qr_pte_t *qr_pt_entry(struct qr_pgtable *table, struct qr_frame *page, uint64_t va);

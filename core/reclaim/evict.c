@@ -151,7 +151,7 @@ static uint32_t evict_locked(struct qr_vmm *vmm, struct qr_frame *folio)
 		evict_give_up(vmm, folio);
 		return 0;
 	}
-	qr_folio_put(vmm, folio, 1);
+	qr_folio_put_cold(vmm, folio, 1);
 	qr_stat_add(&vmm->stats, QR_STAT_reclaimed_pages, nr_pages);
 	return nr_pages;
 }

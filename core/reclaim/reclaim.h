@@ -30,5 +30,13 @@ uint32_t qr_evict_folio(struct qr_vmm *vmm, struct qr_frame *folio);
 
 /* Drops nr references; the last frees the folio. */
 void qr_folio_put(struct qr_vmm *vmm, struct qr_frame *folio, uint32_t nr);
+/* The same for reclaim: the frames are in no CPU's cache. */
+void qr_folio_put_cold(struct qr_vmm *vmm, struct qr_frame *folio, uint32_t nr);
+/* References of several folios; a folio may be named twice. */
+struct qr_folio_refs {
+	struct qr_frame *folio;
+	uint32_t nr; /* references to drop */
+};
+void qr_folio_put_many(struct qr_vmm *vmm, const struct qr_folio_refs *items, uint32_t nr);
 
 #endif

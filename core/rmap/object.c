@@ -1,9 +1,9 @@
 /*
- * Objects and object-based reverse mapping (R8): a folio names its object and its index in it, the object lists the
- * VMAs that map it, and the VMA tells the address. No per-page chain is kept.
+ * Objects and object-based reverse mapping (R8): a folio names its object and its index in it, the object has the VMAs
+ * that map it in a tree by index (interval.h), and the VMA tells the address. No per-page chain is kept.
  *
  * Source: D. McCracken, "Object-based Reverse Mapping", Ottawa Linux Symposium 2004.
- * Locks: object->lock guards the list and, with aspace->lock and vma->lock, the bounds of the VMAs on it.
+ * Locks: object->lock guards the tree and, with aspace->lock and vma->lock, the bounds of the VMAs on it.
  */
 #include "vmm/vmm.h"
 
@@ -16,9 +16,10 @@ struct qr_object *qr_object_create(struct qr_vmm *vmm, bool is_file, void *file)
 	object->vmm = vmm;
 	object->refs = 1;
 	object->is_file = is_file;
+	object->is_forked = false;
 	object->file = file;
 	qr_rwsem_init(&object->lock, QR_RANK_OBJECT);
-	qr_list_init(&object->vmas);
+	object->vmas = NULL;
 	return object;
 }
 
@@ -36,7 +37,7 @@ void qr_object_put(struct qr_object *object)
 	QR_BUG_ON(before == 0);
 	if (before != 1)
 		return;
-	QR_ASSERT(qr_list_is_empty(&object->vmas));
+	QR_ASSERT(!object->vmas);
 	if (object->is_file)
 		qr_port_file_close(object->vmm->port, object->file);
 	qr_slab_free(&object->vmm->object_cache, object);
@@ -45,22 +46,65 @@ void qr_object_put(struct qr_object *object)
 void qr_object_add_vma(struct qr_object *object, struct qr_vma *vma)
 {
 	qr_rwsem_write_lock(&object->lock);
-	qr_list_add_tail(&object->vmas, &vma->object_link);
+	qr_object_add_vma_locked(object, vma);
 	qr_rwsem_write_unlock(&object->lock);
 }
 
 void qr_object_remove_vma(struct qr_object *object, struct qr_vma *vma)
 {
 	qr_rwsem_write_lock(&object->lock);
-	qr_list_remove(&vma->object_link);
+	qr_object_remove_vma_locked(object, vma);
 	qr_rwsem_write_unlock(&object->lock);
 }
 
-/* One VMA: a call for each page-table page that its part of the folio lies in. */
-static bool visit_vma(struct qr_vma *vma, const struct qr_frame *folio,
-		      bool (*visit)(struct qr_vma *vma, uint64_t va, uint32_t first, uint32_t nr, void *context),
-		      void *context)
+static uint32_t last_index(const struct qr_vma *vma)
 {
+	return vma->index + (uint32_t)((vma->end - vma->start) >> QR_PAGE_SHIFT) - 1;
+}
+
+void qr_object_add_vma_locked(struct qr_object *object, struct qr_vma *vma)
+{
+	vma->object_link.first = vma->index;
+	vma->object_link.last = last_index(vma);
+	qr_interval_insert(&object->vmas, &vma->object_link);
+}
+
+void qr_object_remove_vma_locked(struct qr_object *object, struct qr_vma *vma)
+{
+	qr_interval_remove(&object->vmas, &vma->object_link);
+}
+
+void qr_object_move_vma_locked(struct qr_object *object, struct qr_vma *vma)
+{
+	if (!qr_interval_is_in_tree(&vma->object_link))
+		return;
+	qr_object_remove_vma_locked(object, vma);
+	qr_object_add_vma_locked(object, vma);
+}
+
+bool qr_object_has_vma(struct qr_object *object, struct qr_vma *vma)
+{
+	bool has_vma;
+
+	qr_rwsem_read_lock(&object->lock);
+	has_vma = qr_interval_has(object->vmas, &vma->object_link) && vma->object_link.first == vma->index &&
+		  vma->object_link.last == last_index(vma);
+	qr_rwsem_read_unlock(&object->lock);
+	return has_vma;
+}
+
+struct walk {
+	const struct qr_frame *folio;
+	bool (*visit)(struct qr_vma *vma, uint64_t va, uint32_t first, uint32_t nr, void *context);
+	void *context;
+};
+
+/* One VMA: a call for each page-table page that its part of the folio lies in. */
+static bool visit_vma(const struct qr_interval *link, void *argument)
+{
+	const struct walk *walk = argument;
+	const struct qr_frame *folio = walk->folio;
+	struct qr_vma *vma = QR_CONTAINER_OF(link, struct qr_vma, object_link);
 	uint64_t folio_end = (uint64_t)folio->index + qr_folio_nr_pages(folio);
 	uint64_t vma_end = vma->index + ((vma->end - vma->start) >> QR_PAGE_SHIFT);
 	uint64_t first = QR_MAX(folio->index, vma->index);
@@ -71,7 +115,7 @@ static bool visit_vma(struct qr_vma *vma, const struct qr_frame *folio,
 		uint64_t nr_table = (QR_PT_SPAN - (va & (QR_PT_SPAN - 1))) >> QR_PAGE_SHIFT;
 		uint32_t nr = (uint32_t)QR_MIN(end - first, nr_table);
 
-		if (!visit(vma, va, (uint32_t)(first - folio->index), nr, context))
+		if (!walk->visit(vma, va, (uint32_t)(first - folio->index), nr, walk->context))
 			return false;
 		first += nr;
 	}
@@ -83,12 +127,11 @@ void qr_rmap_walk(struct qr_frame *folio,
 		  void *context)
 {
 	struct qr_object *object = folio->owner;
-	struct qr_list *link;
+	struct walk walk = {.folio = folio, .visit = visit, .context = context};
+	uint64_t last = (uint64_t)folio->index + qr_folio_nr_pages(folio) - 1;
 
 	qr_rwsem_read_lock(&object->lock); /* holds: folio, object(R) */
-	qr_list_for_each(link, &object->vmas) {
-		if (!visit_vma(qr_list_entry(link, struct qr_vma, object_link), folio, visit, context))
-			break;
-	}
+	(void)qr_interval_walk(object->vmas, folio->index, (uint32_t)QR_MIN(last, (uint64_t)UINT32_MAX), visit_vma,
+			       &walk);
 	qr_rwsem_read_unlock(&object->lock);
 }

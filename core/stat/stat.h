@@ -13,6 +13,8 @@
 	X(faults_idle, "faults on folios that were only unmapped to see whether they are touched")                     \
 	X(faults_swapin, "faults resolved from swap")                                                                  \
 	X(faults_cow, "faults that copied a shared page")                                                              \
+	X(faults_reuse, "writes to a page that had been shared and is no more")                                        \
+	X(forks, "address spaces that were forked")                                                                    \
 	X(faults_file, "faults resolved from a file")                                                                  \
 	X(faults_spurious, "faults that found the page there already")                                                 \
 	X(faults_retried, "rounds of the fault loop beyond the first")                                                 \
@@ -37,6 +39,10 @@
 	X(stalled_ns, "time allocations spent in reclaim")                                                             \
 	X(kswapd_wakeups, "wake-ups of the background reclaimer")                                                      \
 	X(lru_lock_takes, "takes of an lruvec lock")                                                                   \
+	X(lru_lock_waits, "takes of an lruvec lock that had to wait")                                                  \
+	X(zone_lock_takes, "takes of a zone's lock")                                                                   \
+	X(zone_lock_waits, "takes of a zone's lock that had to wait")                                                  \
+	X(mmap_lock_takes, "takes of the lock of a whole address space, to read or to change it")                      \
 	X(tlb_shootdowns, "translation changes that had to reach other CPUs")                                          \
 	X(fault_ns, "time spent in the fault loop")
 

@@ -19,12 +19,17 @@
 /* A step is this many percent of the frames; the least the pool may have. */
 #define STEP_PERCENT 3u
 #define MIN_PERCENT 10u
-/* Fixed point of rates and ratios. */
-#define SCALE_SHIFT 10u
+
+/* mantissa * 2^exponent */
+struct product {
+	uint64_t mantissa;
+	uint32_t exponent;
+};
 
 static void share_adjust(struct qr_swap *swap);
-static uint64_t share_gain(struct qr_swap *swap, const struct qr_share_window *window);
-static uint64_t share_loss(struct qr_swap *swap, const struct qr_share_window *window);
+static bool share_pays(struct qr_swap *swap, const struct qr_share_window *window, bool is_growing);
+static void product_times(struct product *product, uint64_t factor);
+static bool product_is_above(const struct product *a, const struct product *b);
 
 void qr_share_init(struct qr_swap *swap)
 {
@@ -75,37 +80,57 @@ static void share_adjust(struct qr_swap *swap)
 	window.nr_idle = now.nr_idle - share->mark.nr_idle;
 	share->mark = now;
 	if (window.nr_faults) {
-		uint64_t gain = share_gain(swap, &window), loss = share_loss(swap, &window);
 		uint32_t percent = qr_load_relaxed(&share->percent), max = swap->config.pool_max_percent;
 
-		if (gain > loss)
+		if (share_pays(swap, &window, true))
 			percent = QR_MIN(max, percent + STEP_PERCENT);
-		else if (gain < loss && percent > MIN_PERCENT)
+		else if (percent > MIN_PERCENT && share_pays(swap, &window, false))
 			percent = QR_MAX(QR_MIN(max, MIN_PERCENT), percent - STEP_PERCENT);
 		qr_store_relaxed(&share->percent, percent);
 	}
 	qr_store_release(&share->is_busy, 0);
 }
 
-/* Nanoseconds, scaled, that one more frame of the pool would have saved in the window. */
-static uint64_t share_gain(struct qr_swap *swap, const struct qr_share_window *window)
+/* Whether a frame more of the pool would have saved more time in the window than a resident page less would have cost:
+ *
+ *	file_ns / file pages * pool pages / pool frames > (cpu_ns / faults + delivery_ns) * idle touches / idle pages
+ *
+ * without the divisions, which 32-bit machines have no instruction for. */
+static bool share_pays(struct qr_swap *swap, const struct qr_share_window *window, bool is_growing)
 {
-	uint64_t nr_file_pages = QR_MAX((uint64_t)qr_load_relaxed(&swap->slots.nr_tier[QR_TIER_FILE]), (uint64_t)1);
-	uint64_t nr_pool_pages = qr_load_relaxed(&swap->slots.nr_tier[QR_TIER_POOL]);
-	uint64_t nr_pool_frames = qr_load_relaxed(&swap->pool.nr_frames);
-	uint64_t ratio = nr_pool_frames ? (nr_pool_pages << SCALE_SHIFT) / nr_pool_frames : 1u << SCALE_SHIFT;
+	const struct qr_slot_map *slots = &swap->slots;
+	uint64_t cpu_ns = window->fault_ns - QR_MIN(window->fault_ns, window->file_ns);
+	uint32_t nr_pool_frames = qr_load_relaxed(&swap->pool.nr_frames);
+	struct product gain = {.mantissa = window->file_ns};
+	struct product loss = {.mantissa = cpu_ns + window->nr_faults * swap->config.delivery_ns};
 
-	return window->file_ns / nr_file_pages * ratio;
+	product_times(&gain, window->nr_faults);
+	product_times(&gain, nr_pool_frames ? qr_load_relaxed(&slots->nr_tier[QR_TIER_POOL]) : 1);
+	product_times(&gain, qr_load_relaxed(&swap->vmm->lru.nr_pages[QR_LRU_INACTIVE]) | 1);
+	product_times(&loss, window->nr_idle);
+	product_times(&loss, nr_pool_frames ? nr_pool_frames : 1);
+	product_times(&loss, qr_load_relaxed(&slots->nr_tier[QR_TIER_FILE]) | 1);
+	return is_growing ? product_is_above(&gain, &loss) : product_is_above(&loss, &gain);
 }
 
-/* Nanoseconds, scaled, that one resident page less would have cost. */
-static uint64_t share_loss(struct qr_swap *swap, const struct qr_share_window *window)
+/* Brings both factors below 2^32, so that their product fits. */
+static void product_times(struct product *product, uint64_t factor)
 {
-	const struct qr_lruvec *lruvec = &swap->vmm->lru;
-	uint64_t nr_idle_pages = QR_MAX(qr_load_relaxed(&lruvec->nr_pages[QR_LRU_INACTIVE]), (uint64_t)1);
-	uint64_t cpu_ns = window->fault_ns - QR_MIN(window->fault_ns, window->file_ns);
+	for (; product->mantissa >> 32; product->mantissa >>= 1)
+		product->exponent++;
+	for (; factor >> 32; factor >>= 1)
+		product->exponent++;
+	product->mantissa *= factor;
+}
 
-	uint64_t fault_ns = cpu_ns / window->nr_faults + swap->config.delivery_ns;
+static bool product_is_above(const struct product *a, const struct product *b)
+{
+	struct product high = *a, low = *b;
 
-	return ((fault_ns * window->nr_idle) << SCALE_SHIFT) / nr_idle_pages;
+	/* The smaller exponent is raised; what falls off the end is far below a window's noise. */
+	for (; high.exponent < low.exponent; high.mantissa >>= 1)
+		high.exponent++;
+	for (; low.exponent < high.exponent; low.mantissa >>= 1)
+		low.exponent++;
+	return high.mantissa > low.mantissa;
 }

@@ -27,25 +27,37 @@ void qr_spin_init(struct qr_spinlock *lock, enum qr_lock_rank rank)
 {
 	lock->state = 0;
 	lock_set_rank(lock, rank);
+	qr_port_meter_init(lock, rank);
 }
 
 void qr_spin_lock(struct qr_spinlock *lock)
 {
+	(void)qr_spin_lock_waited(lock);
+}
+
+bool qr_spin_lock_waited(struct qr_spinlock *lock)
+{
 	unsigned spins = 0;
+	bool had_to_wait = false;
 
 	lock_check_order(lock, lock_rank(lock));
+	qr_port_meter_begin(lock, QR_RANK_NONE, false);
 	/* Acquire pairs with the release in qr_spin_unlock. */
 	while (qr_unlikely(qr_exchange_acquire(&lock->state, 1))) {
+		had_to_wait = true;
 		while (qr_load_relaxed(&lock->state))
 			qr_port_cpu_relax(spins++);
 	}
+	qr_port_meter_taken(lock, had_to_wait);
 	note_taken(lock, lock_rank(lock));
+	return had_to_wait;
 }
 
 bool qr_spin_trylock(struct qr_spinlock *lock)
 {
 	if (qr_load_relaxed(&lock->state) || qr_exchange_acquire(&lock->state, 1))
 		return false;
+	qr_port_meter_tried(lock, QR_RANK_NONE);
 	note_taken(lock, lock_rank(lock));
 	return true;
 }
@@ -53,6 +65,7 @@ bool qr_spin_trylock(struct qr_spinlock *lock)
 void qr_spin_unlock(struct qr_spinlock *lock)
 {
 	qr_lock_note_release(lock, lock_rank(lock));
+	qr_port_meter_release(lock);
 	qr_store_release(&lock->state, 0);
 }
 
@@ -60,12 +73,16 @@ void qr_mutex_init(struct qr_mutex *lock, enum qr_lock_rank rank)
 {
 	lock->state = 0;
 	lock_set_rank(lock, rank);
+	qr_port_meter_init(lock, rank);
 }
 
 void qr_mutex_lock(struct qr_mutex *lock)
 {
+	unsigned spins;
+
 	lock_check_order(lock, lock_rank(lock));
-	for (unsigned spins = 0; spins < SPINS_BEFORE_PARK; spins++) {
+	qr_port_meter_begin(lock, QR_RANK_NONE, true);
+	for (spins = 0; spins < SPINS_BEFORE_PARK; spins++) {
 		uint32_t seen = qr_load_relaxed(&lock->state);
 
 		/* Only a free lock is written to: waiters leave the holder its cache line. */
@@ -77,6 +94,7 @@ void qr_mutex_lock(struct qr_mutex *lock)
 	while (qr_exchange_acquire(&lock->state, 2))
 		qr_port_wait(&lock->state, 2);
 taken:
+	qr_port_meter_taken(lock, spins > 0);
 	note_taken(lock, lock_rank(lock));
 }
 
@@ -86,6 +104,7 @@ bool qr_mutex_trylock(struct qr_mutex *lock)
 
 	if (!qr_cas_acquire(&lock->state, &seen, 1))
 		return false;
+	qr_port_meter_tried(lock, QR_RANK_NONE);
 	note_taken(lock, lock_rank(lock));
 	return true;
 }
@@ -93,6 +112,7 @@ bool qr_mutex_trylock(struct qr_mutex *lock)
 void qr_mutex_unlock(struct qr_mutex *lock)
 {
 	qr_lock_note_release(lock, lock_rank(lock));
+	qr_port_meter_release(lock);
 	if (qr_exchange_release(&lock->state, 0) == 2)
 		qr_port_wake(&lock->state, 1);
 }
@@ -101,6 +121,7 @@ void qr_rwsem_init(struct qr_rwsem *lock, enum qr_lock_rank rank)
 {
 	lock->state = 0;
 	lock_set_rank(lock, rank);
+	qr_port_meter_init(lock, rank);
 }
 
 /* Parks until the state changes from seen, after it was marked as parked on. seen is held by somebody, so that the
@@ -118,6 +139,7 @@ bool qr_rwsem_read_trylock(struct qr_rwsem *lock)
 
 	while (!(seen & (RWSEM_WRITER | RWSEM_PARKED))) {
 		if (qr_cas_acquire(&lock->state, &seen, seen + 1)) {
+			qr_port_meter_tried(lock, QR_RANK_NONE);
 			note_taken(lock, lock_rank(lock));
 			return true;
 		}
@@ -127,8 +149,11 @@ bool qr_rwsem_read_trylock(struct qr_rwsem *lock)
 
 void qr_rwsem_read_lock(struct qr_rwsem *lock)
 {
+	unsigned spins;
+
 	lock_check_order(lock, lock_rank(lock));
-	for (unsigned spins = 0;; spins++) {
+	qr_port_meter_begin(lock, QR_RANK_NONE, true);
+	for (spins = 0;; spins++) {
 		uint32_t seen = qr_load_relaxed(&lock->state);
 
 		if (!(seen & (RWSEM_WRITER | RWSEM_PARKED))) {
@@ -140,6 +165,7 @@ void qr_rwsem_read_lock(struct qr_rwsem *lock)
 			rwsem_park(lock, seen);
 		}
 	}
+	qr_port_meter_taken(lock, spins > 0);
 	note_taken(lock, lock_rank(lock));
 }
 
@@ -151,6 +177,7 @@ void qr_rwsem_read_unlock(struct qr_rwsem *lock)
 	uint32_t now;
 
 	qr_lock_note_release(lock, lock_rank(lock));
+	qr_port_meter_release(lock);
 	do {
 		QR_ASSERT((seen & RWSEM_READERS) && !(seen & RWSEM_WRITER));
 		now = seen - 1 == RWSEM_PARKED ? 0 : seen - 1;
@@ -161,8 +188,11 @@ void qr_rwsem_read_unlock(struct qr_rwsem *lock)
 
 void qr_rwsem_write_lock(struct qr_rwsem *lock)
 {
+	unsigned spins;
+
 	lock_check_order(lock, lock_rank(lock));
-	for (unsigned spins = 0;; spins++) {
+	qr_port_meter_begin(lock, QR_RANK_NONE, true);
+	for (spins = 0;; spins++) {
 		uint32_t seen = qr_load_relaxed(&lock->state);
 
 		if (!seen) {
@@ -174,12 +204,14 @@ void qr_rwsem_write_lock(struct qr_rwsem *lock)
 			rwsem_park(lock, seen);
 		}
 	}
+	qr_port_meter_taken(lock, spins > 0);
 	note_taken(lock, lock_rank(lock));
 }
 
 void qr_rwsem_write_unlock(struct qr_rwsem *lock)
 {
 	qr_lock_note_release(lock, lock_rank(lock));
+	qr_port_meter_release(lock);
 	QR_ASSERT(qr_load_relaxed(&lock->state) & RWSEM_WRITER);
 	/* While a writer holds it nobody but a parker writes to the state. */
 	if (qr_exchange_release(&lock->state, 0) & RWSEM_PARKED)

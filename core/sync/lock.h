@@ -9,6 +9,7 @@
 #ifndef QR_CORE_LOCK_H
 #define QR_CORE_LOCK_H
 
+#include "base/meter.h"
 #include "sync/atomic.h"
 
 /* The lock order, outermost first. A thread may take a lock only if its rank is above all it holds,
@@ -57,6 +58,8 @@ struct qr_rwsem {
 
 void qr_spin_init(struct qr_spinlock *lock, enum qr_lock_rank rank);
 void qr_spin_lock(struct qr_spinlock *lock);
+/* The same; true if somebody else held it and it had to wait. */
+bool qr_spin_lock_waited(struct qr_spinlock *lock);
 bool qr_spin_trylock(struct qr_spinlock *lock);
 void qr_spin_unlock(struct qr_spinlock *lock);
 

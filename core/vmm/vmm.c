@@ -70,9 +70,12 @@ int qr_vmm_create(const struct qr_vmm_config *config, struct qr_vmm **out)
 	struct qr_vmm *vmm;
 	int err;
 
+	if (!qr_choices_is_valid(&config->choices))
+		return QR_EINVAL;
 	(void)vmm_layout(config->metadata, config->nr_frames, &arrays);
 	vmm = arrays.vmm;
 	vmm->port = config->port;
+	vmm->choices = config->choices;
 	vmm->kswapd.thread = -1;
 	vmm->stats.nr_cpus = qr_port_nr_cpus();
 	vmm->stats.cpus = arrays.stats;
@@ -84,10 +87,12 @@ int qr_vmm_create(const struct qr_vmm_config *config, struct qr_vmm **out)
 					 .nr_span = config->nr_frames,
 					 .pcps = arrays.pcps,
 					 .nr_pcps = qr_port_nr_cpus(),
+					 .pcp = (enum qr_pcp_choice)config->choices.pcp,
 				 });
 	vmm->nr_limit = qr_zone_online(&vmm->zone, config->nr_frames_start);
 	qr_zone_set_watermarks(&vmm->zone);
-	qr_lru_init(&vmm->lru, &vmm->zone, arrays.batches, qr_port_nr_cpus());
+	qr_lru_init(&vmm->lru, &vmm->zone, arrays.batches,
+		    config->choices.lru_batch == QR_LRU_UNBATCHED ? 0 : qr_port_nr_cpus());
 	err = vmm_init_slabs(vmm, &arrays);
 	if (!err)
 		err = qr_swap_create(vmm, &config->swap, &vmm->swap);
@@ -96,9 +101,27 @@ int qr_vmm_create(const struct qr_vmm_config *config, struct qr_vmm **out)
 	return err;
 }
 
+uint64_t qr_vmm_stat(const struct qr_vmm *vmm, enum qr_stat stat)
+{
+	switch (stat) {
+	case QR_STAT_lru_lock_takes:
+		return qr_load_relaxed(&vmm->lru.nr_lock_takes);
+	case QR_STAT_lru_lock_waits:
+		return qr_load_relaxed(&vmm->lru.nr_lock_waits);
+	case QR_STAT_zone_lock_takes:
+		return qr_load_relaxed(&vmm->zone.nr_lock_takes);
+	case QR_STAT_zone_lock_waits:
+		return qr_load_relaxed(&vmm->zone.nr_lock_waits);
+	default:
+		return qr_stat_sum(&vmm->stats, stat);
+	}
+}
+
 void qr_vmm_destroy(struct qr_vmm *vmm)
 {
 	qr_kswapd_stop(vmm);
+	/* Folios that died in a batch are freed when it is emptied. */
+	qr_lru_drain(&vmm->lru);
 	qr_swap_destroy(vmm->swap);
 	qr_slab_cache_destroy(&vmm->object_cache);
 	qr_slab_cache_destroy(&vmm->vma_cache);

@@ -11,6 +11,7 @@
 #include "slab/slab.h"
 #include "stat/stat.h"
 #include "swap/swap.h"
+#include "vmm/choices.h"
 
 struct qr_vmm_config {
 	struct qr_port *port;
@@ -19,6 +20,7 @@ struct qr_vmm_config {
 	uint32_t nr_frames_start;  /* frames online at first */
 	void *metadata;            /* qr_vmm_metadata_bytes(), zeroed, page-aligned; need not be resident */
 	struct qr_swap_config swap;
+	struct qr_choices choices; /* mechanisms; zeroed: the defaults */
 };
 
 struct qr_kswapd {
@@ -29,6 +31,7 @@ struct qr_kswapd {
 
 struct qr_vmm {
 	struct qr_port *port;      /* (I) */
+	struct qr_choices choices; /* (I) */
 	struct qr_zone zone;       /* one node, one zone in this port */
 	struct qr_kmalloc kmalloc;
 	struct qr_slab_cache vma_cache;
@@ -43,8 +46,11 @@ struct qr_vmm {
 
 /* Bytes of metadata for a pool of nr_frames: memmap, fresh bits, per-CPU arrays. */
 uint64_t qr_vmm_metadata_bytes(uint32_t nr_frames);
-/* Brings up zones, slabs, swap and LRU; *vmm lies in the metadata. Starts no thread. */
+/* Brings up zones, slabs, swap and LRU; *vmm lies in the metadata. Starts no thread. QR_EINVAL: bad choices or a bad
+ * swap configuration. */
 int qr_vmm_create(const struct qr_vmm_config *config, struct qr_vmm **vmm) QR_WARN_UNUSED;
 void qr_vmm_destroy(struct qr_vmm *vmm);
+/* A counter of the manager: the sum of its shards, or what the lock that it is about has counted itself. */
+uint64_t qr_vmm_stat(const struct qr_vmm *vmm, enum qr_stat stat);
 
 #endif

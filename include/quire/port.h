@@ -118,6 +118,13 @@ int qr_port_map(struct qr_port *port, struct qr_port_space *space, uint64_t va, 
 int qr_port_unmap(struct qr_port *port, struct qr_port_space *space, uint64_t va, qr_pfn_t pfn, uint32_t nr,
 		  uint32_t prot, uint32_t *nr_done);
 
+/* Changes what accesses the mappings of a run allow, e.g. for copy on write; the protection of the range stays. A right
+ * that is taken away is gone on every CPU at the return; one that is given may be seen late, with a fault too many.
+ * *nr_done: pages done, from the front, also on error. Returns 0, QR_EAGAIN, or QR_ENOSYS where frames are exclusive:
+ * core does not call it there. */
+int qr_port_protect(struct qr_port *port, struct qr_port_space *space, uint64_t va, qr_pfn_t pfn, uint32_t nr,
+		    uint32_t prot, uint32_t *nr_done);
+
 /* Lets the threads that wait for a fault anywhere in the range try again. Any context. */
 void qr_port_wake_faulters(struct qr_port *port, struct qr_port_space *space, uint64_t va, uint64_t len_bytes);
 

@@ -206,8 +206,8 @@ static int check_swap_dir(const struct qr_options *options, const char **error_t
 	return 0;
 }
 
-/* QUIRE_INJECT, for tests: "move=N" lets every N-th move stop early, fail for a passing reason or deny its success, "nomove" behaves as
- * a kernel before 6.8. */
+/* QUIRE_INJECT, for tests: "move=N" lets every N-th move stop early, fail for a passing reason or deny its success,
+ * "nomove" behaves as a kernel before 6.8. */
 static void manager_read_hooks(struct qr_manager *manager)
 {
 	const char *hooks = getenv("QUIRE_INJECT");

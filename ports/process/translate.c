@@ -128,8 +128,8 @@ int qr_port_map(struct qr_port *port, struct qr_port_space *space, uint64_t va, 
 	return map_error(error);
 }
 
-/* Makes the first pages of the range this process's own again after a fork: a write fault without a change. Never beyond
- * a hole, whose fault would wait for the very thread that is here. */
+/* Makes the first pages of the range this process's own again after a fork: a write fault without a change. Never
+ * beyond a hole, whose fault would wait for the very thread that is here. */
 static void break_sharing(const struct qr_port *port, uint64_t va, uint32_t len_bytes)
 {
 	uint32_t nr = qr_pages_there(port, va, len_bytes >> QR_PAGE_SHIFT);
@@ -239,6 +239,20 @@ int qr_port_range_add(struct qr_port *port, struct qr_port_space *space, uint64_
 int qr_port_range_remove(struct qr_port *port, struct qr_port_space *space, uint64_t va, uint64_t len_bytes)
 {
 	return qr_port_range_protect(port, space, va, len_bytes, 0);
+}
+
+int qr_port_protect(struct qr_port *port, struct qr_port_space *space, uint64_t va, qr_pfn_t pfn, uint32_t nr,
+		    uint32_t prot, uint32_t *nr_done)
+{
+	/* Frames are exclusive here: none is ever shared, and the kernel does the copy on write of a fork. */
+	(void)port;
+	(void)space;
+	(void)va;
+	(void)pfn;
+	(void)nr;
+	(void)prot;
+	*nr_done = 0;
+	return QR_ENOSYS;
 }
 
 int qr_port_range_protect(struct qr_port *port, struct qr_port_space *space, uint64_t va, uint64_t len_bytes,

@@ -99,6 +99,19 @@ int qr_port_unmap(struct qr_port *port, struct qr_port_space *space, uint64_t va
 	return 0;
 }
 
+int qr_port_protect(struct qr_port *port, struct qr_port_space *space, uint64_t va, qr_pfn_t pfn, uint32_t nr,
+		    uint32_t prot, uint32_t *nr_done)
+{
+	(void)port;
+	for (*nr_done = 0; *nr_done < nr; ++*nr_done) {
+		struct qr_template_page *page = page_of(space, va + *nr_done * QR_PAGE_SIZE);
+
+		QR_BUG_ON(!page || !page->is_mapped || page->pfn.nr != pfn.nr + *nr_done);
+		page->prot = prot;
+	}
+	return 0;
+}
+
 void qr_port_wake_faulters(struct qr_port *port, struct qr_port_space *space, uint64_t va, uint64_t len_bytes)
 {
 	/* A fault here is a trap of the only CPU, which tries again when the handler returns. */

@@ -224,6 +224,38 @@ static void test_shared_frame(void)
 	close_with_range();
 }
 
+/* The rights of single mappings change; the range and the other mappings of the frame stay as they are. */
+static void test_protect_run(void)
+{
+	uint64_t value = 0;
+	uint32_t done = 99;
+
+	open_with_range(RW);
+	tap_check_equal(contract_map(page_va(0), 3, 2, RW), 0);
+	if (qr_port_is_exclusive(machine.port)) {
+		tap_check_equal(
+			qr_port_protect(machine.port, machine.space, page_va(0), (qr_pfn_t){3}, 2, QR_PROT_READ, &done),
+			QR_ENOSYS);
+		tap_check_equal(done, 0);
+		tap_check_equal(contract_unmap(page_va(0), 3, 2, RW), 0);
+		close_with_range();
+		return;
+	}
+	tap_check_equal(contract_map(page_va(9), 3, 1, RW), 0);
+	tap_check(contract_store(page_va(0), 1) && contract_store(page_va(1), 2));
+	tap_check_equal(qr_port_protect(machine.port, machine.space, page_va(0), (qr_pfn_t){3}, 1, QR_PROT_READ, &done),
+			0);
+	tap_check_equal(done, 1);
+	tap_check(!contract_store(page_va(0), 7) && contract_load(page_va(0), &value) && value == 1);
+	tap_check(contract_store(page_va(1), 3) && contract_store(page_va(9), 4));
+	tap_check_equal(qr_port_protect(machine.port, machine.space, page_va(0), (qr_pfn_t){3}, 2, RW, &done), 0);
+	tap_check_equal(done, 2);
+	tap_check(contract_store(page_va(0), 5) && contract_load(page_va(9), &value) && value == 5);
+	tap_check_equal(contract_unmap(page_va(0), 3, 2, RW), 0);
+	tap_check_equal(contract_unmap(page_va(9), 3, 1, RW), 0);
+	close_with_range();
+}
+
 static void test_wake_faulters_any_time(void)
 {
 	open_with_range(RW);
@@ -392,6 +424,7 @@ static const struct tap_test tests[] = {
 	{"map_outside_of_ranges_is_efault", test_map_outside_range},
 	{"protection_holds_and_changes", test_protection},
 	{"map_shared_frame_has_two_mappings", test_shared_frame},
+	{"protect_run_changes_rights_of_those_mappings_only", test_protect_run},
 	{"wake_faulters_without_any_is_harmless", test_wake_faulters_any_time},
 	{"translation_random_runs_match_model", test_random_runs},
 	{"unmap_stops_a_writer_and_loses_nothing", test_unmap_stops_writer},

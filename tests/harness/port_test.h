@@ -42,6 +42,7 @@ void port_test_set_grow(struct qr_port *port, port_test_grow_fn grow, void *cont
 struct port_test_counts {
 	uint64_t nr_map_calls, nr_mapped_pages;
 	uint64_t nr_unmap_calls, nr_unmapped_pages;
+	uint64_t nr_protect_calls, nr_protected_pages;
 	uint64_t nr_zeroed, nr_zeroed_fresh, nr_released;
 	uint64_t nr_reads, nr_writes, read_bytes, written_bytes, nr_discards;
 	uint64_t nr_faults, nr_wake_faulters, nr_out_of_memory;
@@ -107,10 +108,11 @@ static inline uint8_t port_test_file_byte(const void *file, uint64_t offset)
 
 /* ---- Fault injection ---- */
 
-enum port_test_op { PORT_TEST_MAP, PORT_TEST_UNMAP };
+enum port_test_op { PORT_TEST_MAP, PORT_TEST_UNMAP, PORT_TEST_PROTECT };
 /* The nth call from now on (1: the next) does at most nr_pages pages and then returns error, which may be 0. */
 void port_test_fail_translation(struct qr_port *port, enum port_test_op op, uint32_t nth, uint32_t nr_pages, int error);
-/* One call in one_in stops at a random page: map with QR_EAGAIN, unmap with QR_EAGAIN or QR_EBUSY. 0: none. */
+/* One call in one_in stops at a random page: map and protect with QR_EAGAIN, unmap with QR_EAGAIN or QR_EBUSY. 0:
+ * none. */
 void port_test_set_chaos(struct qr_port *port, uint32_t one_in, uint64_t seed);
 /* The nth read or write from now on (1: the next) ends with error, and so do the nr_more after it. */
 void port_test_fail_io(struct qr_port *port, uint32_t nth, uint32_t nr_more, bool is_write, int error);

@@ -374,6 +374,32 @@ int qr_port_unmap(struct qr_port *port, struct qr_port_space *space, uint64_t va
 	return stop;
 }
 
+int qr_port_protect(struct qr_port *port, struct qr_port_space *space, uint64_t va, qr_pfn_t pfn, uint32_t nr,
+		    uint32_t prot, uint32_t *nr_done)
+{
+	uint32_t limit;
+	uint32_t i = 0;
+	int stop;
+
+	run_must_be_sane(port, va, pfn, nr);
+	*nr_done = 0;
+	if (port->is_exclusive)
+		return QR_ENOSYS;
+	port_test_lock(&port->mmu);
+	limit = injected_limit(port, PORT_TEST_PROTECT, nr, &stop);
+	for (; i < limit; i++) {
+		struct mapping *mapping = table_find(space, va + i * QR_PAGE_SIZE);
+
+		port_test_must_at(mapping && mapping->pfn == pfn.nr + i, "protects a page that does not map the frame");
+		mapping->prot = prot;
+	}
+	port_test_unlock(&port->mmu);
+	count_add(port, nr_protect_calls, 1);
+	count_add(port, nr_protected_pages, i);
+	*nr_done = i;
+	return stop;
+}
+
 void qr_port_wake_faulters(struct qr_port *port, struct qr_port_space *space, uint64_t va, uint64_t len_bytes)
 {
 	(void)space;

@@ -35,7 +35,7 @@ struct qr_port {
 	uint32_t *nr_mappings;  /* (mmu) [frame] */
 	bool is_exclusive;
 	pthread_mutex_t mmu;
-	struct port_test_injection fail_translation[2]; /* (mmu) [enum port_test_op] */
+	struct port_test_injection fail_translation[3]; /* (mmu) [enum port_test_op] */
 	uint32_t chaos_one_in;  /* (mmu) */
 	uint64_t chaos_state;   /* (mmu) */
 	struct port_test_counts counts; /* atomic */

@@ -36,7 +36,7 @@ static struct qr_pcp pcps[PORT_TEST_CPUS];
 static struct qr_zone zone;
 static struct model model;
 
-static void set_up(uint32_t nr_span, uint32_t nr_online, uint32_t nr_pcps)
+static void set_up_with(uint32_t nr_span, uint32_t nr_online, enum qr_pcp_choice pcp)
 {
 	memset(memmap, 0, sizeof(memmap));
 	memset(fresh_bits, 0, sizeof(fresh_bits));
@@ -48,10 +48,16 @@ static void set_up(uint32_t nr_span, uint32_t nr_online, uint32_t nr_pcps)
 						     .pfn_base = PFN_BASE,
 						     .nr_span = nr_span,
 						     .pcps = pcps,
-						     .nr_pcps = nr_pcps});
+						     .nr_pcps = PORT_TEST_CPUS,
+						     .pcp = pcp});
 	model.nr[OFFLINE] = nr_span;
 	tap_check_equal(qr_zone_online(&zone, nr_online), nr_online);
 	tap_check(qr_zone_is_valid(&zone));
+}
+
+static void set_up(uint32_t nr_span, uint32_t nr_online)
+{
+	set_up_with(nr_span, nr_online, QR_PCP_AUTO);
 }
 
 static void model_set(uint32_t index, uint32_t nr, enum state from, enum state to)
@@ -209,12 +215,12 @@ static void check_counts(void)
 				model.nr[FREE] >= zone.watermark[mark] + 10);
 }
 
-static void run_random(uint32_t nr_pcps)
+static void run_random(enum qr_pcp_choice pcp)
 {
 	uint64_t random = tap_seed();
 	uint32_t bias = 0;
 
-	set_up(NR_FRAMES, 1024, nr_pcps);
+	set_up_with(NR_FRAMES, 1024, pcp);
 	model_set(0, 1024, OFFLINE, FREE);
 	memset(model.is_fresh, true, 1024);
 	qr_zone_set_watermarks(&zone);
@@ -243,12 +249,17 @@ static void run_random(uint32_t nr_pcps)
 
 static void test_random(void)
 {
-	run_random(PORT_TEST_CPUS);
+	run_random(QR_PCP_AUTO);
+}
+
+static void test_random_hot_cold(void)
+{
+	run_random(QR_PCP_HOT_COLD);
 }
 
 static void test_random_no_pcps(void)
 {
-	run_random(0);
+	run_random(QR_PCP_NONE);
 }
 
 static void test_merge(void)
@@ -257,7 +268,7 @@ static void test_merge(void)
 	uint64_t random = tap_seed();
 	uint32_t nr = 0;
 
-	set_up(4096, 4096, PORT_TEST_CPUS);
+	set_up(4096, 4096);
 	tap_check_equal(zone.free_area[QR_MAX_ORDER].nr, 4);
 	while ((frames[nr] = qr_zone_alloc(&zone, 0, 0)))
 		tap_require(++nr <= 4096);
@@ -281,7 +292,7 @@ static void test_other_cpus(void)
 {
 	struct qr_frame *frames[1024];
 
-	set_up(1024, 1024, PORT_TEST_CPUS);
+	set_up(1024, 1024);
 	for (uint32_t i = 0; i < 1024; i++) {
 		frames[i] = qr_zone_alloc(&zone, 0, 0);
 		tap_require(frames[i] != NULL);
@@ -301,14 +312,14 @@ static void test_pcp_bounds(void)
 {
 	uint32_t nr_idle = 0;
 
-	set_up(NR_FRAMES, NR_FRAMES, PORT_TEST_CPUS);
+	set_up(NR_FRAMES, NR_FRAMES);
 	tap_check_equal(pcps[0].high, 96);
 	tap_check_equal(pcps[0].batch, 16);
-	set_up(NR_FRAMES, 1000, PORT_TEST_CPUS);
+	set_up(NR_FRAMES, 1000);
 	for (uint32_t i = 0; i < PORT_TEST_CPUS; i++)
 		nr_idle += pcps[i].high;
 	tap_check(nr_idle <= 1000 / 8 && nr_idle > 100);
-	set_up(NR_FRAMES, 16, PORT_TEST_CPUS);
+	set_up(NR_FRAMES, 16);
 	tap_check_equal(pcps[0].high, 0);
 	for (uint32_t i = 0; i < 16; i++)
 		tap_check(qr_zone_alloc(&zone, 0, 0) != NULL);
@@ -319,11 +330,89 @@ static void test_batches(void)
 {
 	uint64_t nr_takes;
 
-	set_up(NR_FRAMES, 4096, PORT_TEST_CPUS);
+	set_up_with(NR_FRAMES, 4096, QR_PCP_HOT_COLD);
 	nr_takes = zone.nr_lock_takes;
 	for (uint32_t i = 0; i < 1600; i++)
 		tap_require(qr_zone_alloc(&zone, 0, 0) != NULL);
-	tap_check_equal(zone.nr_lock_takes - nr_takes, 100);
+	/* Beside the batches, those that fill the list up to its low mark. */
+	tap_check_equal(zone.nr_lock_takes - nr_takes, 100 + 2);
+}
+
+/* The list as large as it was at first, and the batch doubled up to it as long as nothing comes back. */
+static void test_batches_grow(void)
+{
+	uint64_t nr_takes;
+
+	set_up(NR_FRAMES, 4096);
+	nr_takes = zone.nr_lock_takes;
+	for (uint32_t i = 0; i < 1600; i++)
+		tap_require(qr_zone_alloc(&zone, 0, 0) != NULL);
+	/* 16 + 32 + 64, then 96 at a time */
+	tap_check_equal(zone.nr_lock_takes - nr_takes, 3 + (1600 - 112 + 95) / 96);
+}
+
+/* Takes and gives back a burst of frames some times over; returns the takes of the zone's lock. */
+static uint64_t run_bursts(enum qr_pcp_choice pcp, uint32_t nr_frames, uint32_t nr_bursts)
+{
+	static struct qr_frame *frames[1024];
+	uint64_t nr_takes;
+
+	set_up_with(NR_FRAMES, NR_FRAMES, pcp);
+	port_test_set_cpu(0);
+	nr_takes = zone.nr_lock_takes;
+	for (uint32_t burst = 0; burst < nr_bursts; burst++) {
+		for (uint32_t i = 0; i < nr_frames; i++) {
+			frames[i] = qr_zone_alloc(&zone, 0, 0);
+			tap_require(frames[i] != NULL);
+		}
+		for (uint32_t i = 0; i < nr_frames; i++)
+			qr_zone_free(&zone, frames[i], 0);
+	}
+	nr_takes = zone.nr_lock_takes - nr_takes;
+	tap_check(qr_zone_is_valid(&zone));
+	return nr_takes;
+}
+
+static void test_bursts(void)
+{
+	uint64_t none = run_bursts(QR_PCP_NONE, 280, 50);
+	uint64_t hot_cold = run_bursts(QR_PCP_HOT_COLD, 280, 50);
+	uint64_t adaptive = run_bursts(QR_PCP_AUTO, 280, 50);
+
+	tap_note("zone lock takes: %llu without lists, %llu hot and cold, %llu adaptive", (unsigned long long)none,
+		 (unsigned long long)hot_cold, (unsigned long long)adaptive);
+	tap_check_equal(none, 2 * 280 * 50);
+	tap_check(hot_cold * 16 <= none);
+	tap_check(adaptive * 5 <= hot_cold);
+	/* What was learnt is forgotten when memory is short. */
+	tap_check(pcps[0].high > 96 && pcps[0].high <= NR_FRAMES / 8 / PORT_TEST_CPUS);
+	qr_zone_drain_pcps(&zone);
+	tap_check_equal(pcps[0].high, 96);
+}
+
+static void test_hot_cold(void)
+{
+	struct qr_frame *hot, *cold;
+
+	set_up_with(NR_FRAMES, NR_FRAMES, QR_PCP_HOT_COLD);
+	port_test_set_cpu(0);
+	tap_check_equal(pcps[0].low, 32);
+	tap_check_equal(pcps[0].high, 96);
+	tap_check_equal(pcps[0].cold_high, 32);
+	tap_check_equal(pcps[0].batch, 16);
+	hot = qr_zone_alloc(&zone, 0, 0);
+	cold = qr_zone_alloc(&zone, 0, QR_GFP_COLD);
+	tap_require(hot && cold);
+	qr_zone_free(&zone, hot, 0);
+	qr_zone_free_cold(&zone, cold, 0);
+	/* Each comes back to whom it suits. */
+	tap_check(qr_zone_alloc(&zone, 0, QR_GFP_COLD) == cold);
+	tap_check(qr_zone_alloc(&zone, 0, 0) == hot);
+	for (uint32_t i = 0; i < 200; i++)
+		tap_require(qr_zone_alloc(&zone, 0, 0) != NULL);
+	/* At the low mark the hot list is filled up: it never runs empty. */
+	tap_check(pcps[0].frames.nr >= 32);
+	tap_check(qr_zone_is_valid(&zone));
 }
 
 static void test_warm(void)
@@ -331,7 +420,7 @@ static void test_warm(void)
 	struct qr_frame *frame, *again;
 
 	/* Without per-CPU lists, whose LIFO order would hide that of the buddy system. */
-	set_up(4096, 4096, 0);
+	set_up_with(4096, 4096, QR_PCP_NONE);
 	frame = qr_zone_alloc(&zone, QR_MAX_ORDER, 0);
 	qr_zone_free(&zone, frame, QR_MAX_ORDER);
 	tap_check(qr_zone_alloc(&zone, QR_MAX_ORDER, 0) == frame);
@@ -345,7 +434,7 @@ static void test_bad_free(void)
 {
 	struct qr_frame *block, *single;
 
-	set_up(4096, 4096, PORT_TEST_CPUS);
+	set_up(4096, 4096);
 	block = qr_zone_alloc(&zone, 4, 0);
 	single = qr_zone_alloc(&zone, 0, 0);
 	tap_check(PORT_TEST_PANICS(qr_zone_free(&zone, block, 3)));
@@ -371,7 +460,7 @@ static void test_damaged(void)
 {
 	struct qr_frame *frame;
 
-	set_up(4096, 4096, PORT_TEST_CPUS);
+	set_up(4096, 4096);
 	frame = qr_zone_alloc(&zone, 0, 0);
 	zone.nr_buddy_free++;
 	tap_check(!qr_zone_is_valid(&zone));
@@ -444,7 +533,7 @@ static void test_threads(void)
 	pthread_t threads[NR_THREADS];
 
 	memset(owners, 0, sizeof(owners));
-	set_up(2048, 2048, PORT_TEST_CPUS);
+	set_up(2048, 2048);
 	qr_zone_set_watermarks(&zone);
 	port_test_set_yield(64);
 	for (uintptr_t i = 0; i < NR_THREADS; i++)
@@ -461,11 +550,15 @@ static void test_threads(void)
 
 static const struct tap_test tests[] = {
 	{"zone_random_operations_match_model", test_random},
+	{"zone_random_operations_with_hot_and_cold_lists_match_model", test_random_hot_cold},
 	{"zone_random_operations_without_pcps_match_model", test_random_no_pcps},
 	{"zone_free_all_merges_to_largest_blocks", test_merge},
 	{"zone_alloc_finds_frames_of_other_cpus", test_other_cpus},
 	{"pcp_high_stays_below_an_eighth", test_pcp_bounds},
-	{"pcp_alloc_takes_zone_lock_once_per_batch", test_batches},
+	{"pcp_hot_cold_alloc_takes_zone_lock_once_per_batch", test_batches},
+	{"pcp_auto_alloc_in_a_row_doubles_the_batch", test_batches_grow},
+	{"pcp_auto_burst_comes_again_takes_no_zone_lock", test_bursts},
+	{"pcp_hot_cold_keeps_temperatures_apart", test_hot_cold},
 	{"zone_alloc_prefers_warm_blocks", test_warm},
 	{"zone_free_wrong_block_panics", test_bad_free},
 	{"zone_damaged_is_invalid", test_damaged},

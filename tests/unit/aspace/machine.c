@@ -11,6 +11,14 @@ static int fault(void *context, uint64_t va, uint32_t access)
 
 void machine_open(struct machine *machine, uint32_t nr_frames, bool is_exclusive, uint64_t start, uint64_t end)
 {
+	struct qr_choices choices = {0};
+
+	machine_open_with(machine, nr_frames, is_exclusive, start, end, &choices);
+}
+
+void machine_open_with(struct machine *machine, uint32_t nr_frames, bool is_exclusive, uint64_t start, uint64_t end,
+		       const struct qr_choices *choices)
+{
 	uint64_t size_bytes = QR_ALIGN_UP(qr_vmm_metadata_bytes(nr_frames), QR_PAGE_SIZE);
 
 	machine->port = port_test_create(nr_frames);
@@ -26,6 +34,7 @@ void machine_open(struct machine *machine, uint32_t nr_frames, bool is_exclusive
 				    .nr_frames_start = nr_frames,
 				    .metadata = machine->metadata,
 				    .swap = {.codec = QR_CODEC_LZ4, .has_file = true, .pool_max_percent = 25},
+				    .choices = *choices,
 			    },
 			    &machine->vmm) == 0);
 	machine->nr_free_frames = qr_zone_nr_free(&machine->vmm->zone);

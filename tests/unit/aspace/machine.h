@@ -19,6 +19,9 @@ struct machine {
 
 /* Addresses [start, end) are for mappings. */
 void machine_open(struct machine *machine, uint32_t nr_frames, bool is_exclusive, uint64_t start, uint64_t end);
+/* The same with mechanisms other than the default ones. */
+void machine_open_with(struct machine *machine, uint32_t nr_frames, bool is_exclusive, uint64_t start, uint64_t end,
+		       const struct qr_choices *choices);
 /* Checks that everything was given back. */
 void machine_close(struct machine *machine);
 

@@ -46,7 +46,7 @@ static bool is_free(const struct qr_frame *folio)
 	return (qr_load_acquire(&folio->flags) & QR_FRAME_KIND_MASK) == QR_FRAME_FREE;
 }
 
-static void setup(uint32_t nr_folios)
+static void setup_with(uint32_t nr_folios, uint32_t nr_batches)
 {
 	memset(&zone, 0, sizeof(zone));
 	zone.nr_span = nr_folios << MAX_ORDER;
@@ -57,7 +57,12 @@ static void setup(uint32_t nr_folios)
 	for (uint32_t i = 0; i < zone.nr_span; i++)
 		qr_frame_set_kind(&zone.memmap[i], QR_FRAME_FREE, 0);
 	memset(batches, 0, sizeof(batches));
-	qr_lru_init(&lruvec, &zone, batches, PORT_TEST_CPUS);
+	qr_lru_init(&lruvec, &zone, batches, nr_batches);
+}
+
+static void setup(uint32_t nr_folios)
+{
+	setup_with(nr_folios, PORT_TEST_CPUS);
 }
 
 static void teardown(void)
@@ -157,7 +162,7 @@ static void step_add(uint32_t i)
 	model.user_refs[i] = 1;
 	model.place[i] = PLACE_BATCH;
 	sequence_insert(&model.batches[model.cpu], model.batches[model.cpu].nr, i);
-	if (model.batches[model.cpu].nr == QR_LRU_BATCH)
+	if (model.batches[model.cpu].nr == QR_LRU_BATCH || !lruvec.nr_batches)
 		model_flush(model.cpu);
 }
 
@@ -169,6 +174,42 @@ static void step_drop(uint32_t i)
 	model.user_refs[i] = 0;
 	if (model.place[i] == PLACE_LIST)
 		model_free(i);
+}
+
+/* Drops several at once. */
+static void step_drop_many(void)
+{
+	struct qr_frame *folios[2 * QR_LRU_BATCH];
+	uint32_t nr = 0;
+
+	for (uint32_t k = 0; k < QR_ARRAY_SIZE(folios); k++) {
+		uint32_t i = tap_random_below(&model.random, NR_FOLIOS);
+
+		if (model.place[i] != PLACE_LIST || !model.user_refs[i])
+			continue;
+		model.user_refs[i] = 0;
+		model_free(i);
+		folios[nr++] = folio_at(i);
+		qr_store_relaxed(&folio_at(i)->refs, 0);
+	}
+	qr_lru_remove_dying(&lruvec, folios, nr);
+	for (uint32_t k = 0; k < nr; k++) {
+		tap_check(!qr_folio_test(folios[k], QR_FOLIO_LRU | QR_FOLIO_ACTIVE | QR_FOLIO_LRU_UNEVICTABLE));
+		qr_store_release(&folios[k]->flags, (uint32_t)QR_FRAME_FREE);
+	}
+}
+
+static void step_rescue(uint32_t i)
+{
+	if (model.place[i] == PLACE_FREE)
+		return;
+	qr_folio_clear(folio_at(i), QR_FOLIO_UNEVICTABLE);
+	model.is_unevictable[i] = false;
+	qr_lru_rescue(&lruvec, folio_at(i));
+	if (model.place[i] != PLACE_LIST || model.list[i] != QR_LRU_UNEVICTABLE)
+		return;
+	sequence_remove(&model.lists[QR_LRU_UNEVICTABLE], i);
+	model_list_add(i, QR_LRU_ACTIVE, false);
 }
 
 /* Flags change while the folio is wherever it is; its list must not. */
@@ -203,6 +244,10 @@ static void step_put_back(uint32_t i)
 	if (model.place[i] != PLACE_ISOLATED)
 		return;
 	qr_lru_put_back(&lruvec, folio_at(i), (enum qr_lru_list)list, is_tail);
+	if (list == QR_LRU_UNEVICTABLE) {
+		is_tail = false;
+		list = model.is_unevictable[i] ? QR_LRU_UNEVICTABLE : QR_LRU_ACTIVE;
+	}
 	model_list_add(i, list, is_tail);
 	qr_folio_put(NULL, folio_at(i), 1);
 	if (!model.user_refs[i])
@@ -245,17 +290,17 @@ static void compare(void)
 		tap_check_equal(is_free(folio_at(i)), model.place[i] == PLACE_FREE);
 }
 
-static void test_model(void)
+static void run_model(uint32_t nr_batches)
 {
 	memset(&model, 0, sizeof(model));
 	model.random = tap_seed();
-	setup(NR_FOLIOS);
+	setup_with(NR_FOLIOS, nr_batches);
 	for (uint32_t step = 0; step < NR_STEPS && !tap_has_failed(); step++) {
 		uint32_t i = tap_random_below(&model.random, NR_FOLIOS);
 
 		model.cpu = tap_random_below(&model.random, PORT_TEST_CPUS);
 		port_test_set_cpu(model.cpu);
-		switch (tap_random_below(&model.random, 16)) {
+		switch (tap_random_below(&model.random, 18)) {
 		case 0:
 			qr_lru_drain(&lruvec);
 			for (unsigned cpu = 0; cpu < PORT_TEST_CPUS; cpu++)
@@ -276,12 +321,28 @@ static void test_model(void)
 		case 14:
 			step_toggle_unevictable(i);
 			break;
+		case 15:
+			step_rescue(i);
+			break;
+		case 16:
+			step_drop_many();
+			break;
 		default:
 			step_isolate();
 		}
 		compare();
 	}
 	teardown();
+}
+
+static void test_model(void)
+{
+	run_model(PORT_TEST_CPUS);
+}
+
+static void test_model_unbatched(void)
+{
+	run_model(0);
 }
 
 /* ---- Single properties ---- */
@@ -375,6 +436,52 @@ static void test_batches_save_lock_takes(void)
 	teardown();
 }
 
+/* Folios that are dropped together cost one take for a batch of them, or one each without batches. */
+static void test_dying_together(void)
+{
+	for (uint32_t nr_batches = 0; nr_batches <= PORT_TEST_CPUS; nr_batches += PORT_TEST_CPUS) {
+		struct qr_frame *folios[3 * QR_LRU_BATCH];
+		uint32_t nr = QR_ARRAY_SIZE(folios);
+		uint64_t nr_takes;
+
+		setup_with(nr, nr_batches);
+		for (uint32_t i = 0; i < nr; i++) {
+			folios[i] = folio_at(i);
+			folio_make(folios[i], 0);
+			qr_lru_add(&lruvec, folios[i]);
+		}
+		qr_lru_drain(&lruvec);
+		tap_check_equal(lruvec.nr_lock_takes, nr_batches ? 3 : nr);
+		nr_takes = lruvec.nr_lock_takes;
+		qr_lru_remove_dying(&lruvec, folios, nr);
+		tap_check_equal(lruvec.nr_lock_takes - nr_takes, nr_batches ? 3 : nr);
+		tap_check_equal(lruvec.nr_pages[QR_LRU_ACTIVE], 0);
+		tap_check(qr_lru_is_valid(&lruvec));
+		/* Not on a list any more: nothing to take the lock for. */
+		nr_takes = lruvec.nr_lock_takes;
+		qr_lru_remove_dying(&lruvec, folios, nr);
+		tap_check_equal(lruvec.nr_lock_takes, nr_takes);
+		teardown();
+	}
+}
+
+/* A folio whose last mapping went while it waited in its batch never sees a list. */
+static void test_dead_in_batch(void)
+{
+	setup(QR_LRU_BATCH);
+	for (uint32_t i = 0; i < QR_LRU_BATCH; i++) {
+		folio_make(folio_at(i), 0);
+		qr_lru_add(&lruvec, folio_at(i));
+		if (i < QR_LRU_BATCH - 1)
+			qr_folio_put(NULL, folio_at(i), 1);
+	}
+	tap_check_equal(lruvec.nr_lock_takes, 1);
+	tap_check_equal(lruvec.nr_pages[QR_LRU_ACTIVE], 1);
+	for (uint32_t i = 0; i < QR_LRU_BATCH - 1; i++)
+		tap_check(is_free(folio_at(i)));
+	teardown();
+}
+
 /* Isolates from anywhere and puts back elsewhere, as aging and eviction do. */
 static void shuffle(uint64_t *random)
 {
@@ -436,10 +543,13 @@ static void test_threads_churn(void)
 
 static const struct tap_test tests[] = {
 	{"lru_random_operations_match_model", test_model},
+	{"lru_random_operations_without_batches_match_model", test_model_unbatched},
 	{"lru_isolate_dying_folio_skips_it", test_isolate_skips_dying},
 	{"lru_put_back_twice_panics", test_put_back_twice_panics},
 	{"lru_is_valid_damaged_list_is_false", test_is_valid_sees_damage},
 	{"lru_add_batched_takes_lock_once_per_batch", test_batches_save_lock_takes},
+	{"lru_remove_dying_takes_lock_once_per_batch", test_dying_together},
+	{"lru_add_folio_dies_in_batch_is_on_no_list", test_dead_in_batch},
 	{"lru_threads_churn_loses_nothing", test_threads_churn},
 };
 

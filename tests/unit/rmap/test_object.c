@@ -10,6 +10,7 @@
 #define NR_VMAS 24u
 #define NR_INDICES 4096u
 
+static struct qr_vmm vmm;
 static uint32_t nr_objects, nr_closed;
 
 void *qr_slab_alloc(struct qr_slab_cache *cache, qr_gfp_t gfp)
@@ -60,7 +61,6 @@ static void choose_vma(struct qr_vma *vma, struct qr_object *object, uint64_t *s
 	vma->end = vma->start + (1 + tap_random_below(seed, 1500)) * QR_PAGE_SIZE;
 	vma->index = tap_random_below(seed, NR_INDICES);
 	qr_rwsem_init(&vma->lock, QR_RANK_VMA);
-	qr_list_init(&vma->object_link);
 }
 
 static void check_walk(struct qr_vma *vmas, const bool *is_in, struct qr_object *object, uint64_t *seed)
@@ -97,13 +97,12 @@ static void check_walk(struct qr_vma *vmas, const bool *is_in, struct qr_object 
 
 static void test_walk(void)
 {
-	struct qr_vmm *vmm = calloc(1, sizeof(*vmm));
-	struct qr_object *object = qr_object_create(vmm, false, NULL);
+	struct qr_object *object = qr_object_create(&vmm, false, NULL);
 	struct qr_vma vmas[NR_VMAS];
 	bool is_in[NR_VMAS] = {false};
 	uint64_t seed = tap_seed();
 
-	tap_require(vmm && object);
+	tap_require(object);
 	memset(vmas, 0, sizeof(vmas));
 	for (uint32_t step = 0; step < 3000 && !tap_has_failed(); step++) {
 		uint32_t i = tap_random_below(&seed, NR_VMAS);
@@ -123,17 +122,14 @@ static void test_walk(void)
 	}
 	qr_object_put(object);
 	tap_check_equal(nr_objects, 0);
-	free(vmm);
 }
 
 static void test_references(void)
 {
-	struct qr_vmm *vmm = calloc(1, sizeof(*vmm));
 	struct qr_object *object;
 
-	tap_require(vmm);
 	nr_closed = 0;
-	object = qr_object_create(vmm, true, &nr_closed);
+	object = qr_object_create(&vmm, true, &nr_closed);
 	tap_require(object);
 	tap_check(object->is_file && object->file == &nr_closed && object->refs == 1);
 	qr_object_get(object);
@@ -143,7 +139,6 @@ static void test_references(void)
 	qr_object_put(object);
 	tap_check_equal(nr_objects, 0);
 	tap_check_equal(nr_closed, 1);
-	free(vmm);
 }
 
 static const struct tap_test tests[] = {
