@@ -3,17 +3,26 @@
  */
 #include "fault/fault_priv.h"
 
-/* 64 KiB: one move of 16 pages costs little more than one of a single page. While memory is plentiful each first touch
- * gets as much, and a stream more; when it is not, a stream gets 256 KiB, which makes the way to the handler and back
- * small beside the work, and a lone touch one page. */
-#define FILL_LARGE_ORDER 4u
+/* How much a first touch brings: 256 KiB while more than a quarter of the frames is free, or for a stream, which makes the
+ * way to the handler and back small beside the work; 64 KiB, whose move costs little more than that of a single page,
+ * while more than 1/8 is free; else one page. A stream gets more than that while memory is plentiful. */
 #define FILL_STREAM_ORDER 6u
-/* Plentiful: more than 1/8 of the frames is free. */
+#define FILL_LARGE_ORDER 4u
+#define FILL_AMPLE_SHARE 4u
 #define FILL_PLENTY_SHARE 8u
 
 static bool fill_has_plenty(const struct qr_zone *zone)
 {
-	return qr_zone_nr_free(zone) > zone->nr_online / FILL_PLENTY_SHARE;
+	return qr_zone_nr_free(zone) > qr_load_relaxed(&zone->nr_online) / FILL_PLENTY_SHARE;
+}
+
+static unsigned fill_initial_order(const struct qr_zone *zone)
+{
+	uint32_t nr_free = qr_zone_nr_free(zone), nr_online = qr_load_relaxed(&zone->nr_online);
+
+	if (nr_free > nr_online / FILL_AMPLE_SHARE)
+		return FILL_STREAM_ORDER;
+	return nr_free > nr_online / FILL_PLENTY_SHARE ? FILL_LARGE_ORDER : 0;
 }
 
 static unsigned fill_max_order(const struct fault *fault)
@@ -30,7 +39,7 @@ static unsigned fill_max_order(const struct fault *fault)
 static unsigned fill_order(struct fault *fault)
 {
 	unsigned max = fill_max_order(fault);
-	unsigned initial = fill_has_plenty(&fault->aspace->vmm->zone) ? QR_MIN(FILL_LARGE_ORDER, max) : 0;
+	unsigned initial = QR_MIN(fill_initial_order(&fault->aspace->vmm->zone), max);
 	unsigned order = qr_stream_order(fault->aspace, fault->va, initial, max);
 
 	for (; order > 0; order--) {

@@ -15,9 +15,10 @@
 #include <unistd.h>
 
 #define TICK_NS 100000000u
-/* Quota is taken from a domain in steps of 4 MiB, or of 1/64 of the budget if that is more. */
+/* Quota is taken from a domain in steps of 4 MiB, or of half of what nobody has claimed if that is more: while
+ * memory is plentiful faults bring more pages at a time, and the fault loop sees only what is in the quota. */
 #define GROW_STEP 1024u
-#define GROW_SHARE 64u
+#define GROW_SHARE 2u
 /* The pool never shrinks below this. */
 #define LIMIT_MIN 512u
 /* The limit follows a resident set that is below the quota only when this much is unused: 1 MiB. */
@@ -103,12 +104,13 @@ static uint32_t grow_locked(struct qr_manager *manager, uint64_t nr_frames, uint
 uint32_t qr_port_memory_grow(struct qr_port *port, uint32_t nr)
 {
 	struct qr_manager *manager = qr_manager_of(port);
-	uint64_t step = QR_MAX(GROW_STEP, (manager->options.ram_bytes >> QR_PAGE_SHIFT) / GROW_SHARE);
+	uint64_t step;
 	uint32_t grown;
 
 	/* Whoever holds the lock is changing the limit already, maybe from further up this very stack. */
 	if (!manager->has_domain || pthread_mutex_trylock(&manager->budget_lock))
 		return 0;
+	step = QR_MAX(GROW_STEP, qr_load_relaxed(&manager->domain.shared->free_frames) / GROW_SHARE);
 	grown = grow_locked(manager, QR_MAX(step, (uint64_t)nr), UINT32_MAX);
 	pthread_mutex_unlock(&manager->budget_lock);
 	return grown;
