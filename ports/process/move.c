@@ -90,10 +90,10 @@ int qr_move(struct qr_port *port, int uffd, uint64_t dst, uint64_t src, uint32_t
 	int error = move_once(port, uffd, dst, src, len_bytes, moved_bytes);
 	bool has_dst, has_src;
 
-	if (error != EEXIST && error != ENOENT)
+	if (error != EEXIST && error != ENOENT && error != EBUSY)
 		return error;
-	has_dst = qr_pages_there(port, dst + *moved_bytes, 1) == 1;
-	has_src = qr_pages_there(port, src + *moved_bytes, 1) == 1;
+	has_dst = qr_pages_there(port, dst + *moved_bytes, 1);
+	has_src = qr_pages_there(port, src + *moved_bytes, 1);
 	if (has_dst && !has_src) {
 		struct uffdio_range range = {.start = dst + *moved_bytes, .len = QR_PAGE_SIZE};
 
@@ -104,7 +104,9 @@ int qr_move(struct qr_port *port, int uffd, uint64_t dst, uint64_t src, uint32_t
 	}
 	if (has_dst)
 		return EEXIST;
-	return has_src ? EAGAIN : ENOENT;
+	if (!has_src)
+		return ENOENT;
+	return error == EBUSY ? EBUSY : EAGAIN;
 }
 
 uint32_t qr_pages_there(const struct qr_port *port, uint64_t va, uint32_t nr)
