@@ -13,6 +13,9 @@ static const char main_text[] =
 	"  run [OPTION]... -- PROGRAM [ARGUMENT]...   run a program within a budget\n"
 	"  stat PID [--json]                          figures of a run in progress\n"
 	"  doctor [--json]                            what this machine allows, and what to change\n"
+	"  lab WORKLOAD [OPTION]...                   memory management on simulated machines of\n"
+	"                                             up to 384 CPUs, mechanism against mechanism\n"
+	"  claims [ID]... [OPTION]...                 what the literature claims, and our figures\n"
 	"  version                                    the version\n"
 	"  help [COMMAND]                             this text, or that of a command\n"
 	"\n"
@@ -58,6 +61,56 @@ static const char stat_text[] = "Usage: quire stat PID [--json]\n"
 				"Exit status: 0; 1 if there is no such process, it does not run under quire, or\n"
 				"permission is missing; 125 for bad options.\n";
 
+static const char lab_text[] =
+	"Usage: quire lab WORKLOAD [OPTION]...\n"
+	"       quire lab list [--json]\n"
+	"       quire lab validate [--quick] [--json]\n"
+	"       quire lab calibrate [--json]\n"
+	"\n"
+	"Runs WORKLOAD on simulated machines, for each combination of the options, and prints\n"
+	"throughput over CPUs, lock tables, hot cache lines and counters. list names workloads,\n"
+	"machines and mechanisms; validate compares the simulation with this machine's own CPUs;\n"
+	"calibrate measures what a machine file needs.\n"
+	"\n"
+	"      --cpus 1,2,4,...,384     numbers of CPUs; dots go on as the list began, up to the\n"
+	"                               last [all of the machine, and halves of it]\n"
+	"      --machine NAME|FILE,...  machines [the one with the most CPUs]\n"
+	"      --MECHANISM CHOICE,...   as in --mmap-lock rwsem,vma; see: quire lab list\n"
+	"      --param NAME=VALUE,...   a parameter of the workload; may be repeated\n"
+	"      --seeds N                runs of each cell, which make the band [5]\n"
+	"      --ms N                   virtual milliseconds per run [the workload's own]\n"
+	"      --jobs N                 processes at a time [2]\n"
+	"  -j, --json                   everything as JSON, in place of the tables\n"
+	"      --svg FILE               curves over CPUs (needs gnuplot)\n"
+	"      --report FILE.html       plots, tables and machines on one page\n"
+	"      --no-cache               neither read nor keep finished runs\n"
+	"  -q, --quiet                  no progress\n"
+	"  -h, --help                   this text\n"
+	"\n"
+	"Example: quire lab fault --cpus 1,2,4,...,64 --mmap-lock rwsem,vma --report faults.html\n"
+	"\n"
+	"Exit status: 0; 1 if a run failed, which is reported with the command that repeats it;\n"
+	"125 for bad options or if quire itself failed; 128+N if signal N ended it.\n";
+
+static const char claims_text[] =
+	"Usage: quire claims [ID]... [OPTION]...\n"
+	"\n"
+	"Lists what the literature on scalable memory management claims, how it is measured here,\n"
+	"our figure, and whether the claim holds, falls short, or its mechanism is missing. IDs\n"
+	"are like A4 or L2; a letter stands for its family; none: all.\n"
+	"\n"
+	"      --seeds N                runs per simulated cell [5]\n"
+	"      --quick                  one seed: no bands\n"
+	"      --jobs N                 processes at a time [2]\n"
+	"  -j, --json                   as JSON\n"
+	"      --html FILE              as a page as well\n"
+	"      --no-cache               neither read nor keep finished runs\n"
+	"  -q, --quiet                  no progress\n"
+	"  -h, --help                   this text\n"
+	"\n"
+	"Exit status: 0; 1 if a measurement failed; 125 for bad options or if quire itself\n"
+	"failed; 128+N if signal N ended it.\n";
+
 static const char version_text[] = "Usage: quire version\n\nPrints the version.\n";
 
 static const char help_text[] = "Usage: quire help [COMMAND]\n\nPrints how to use quire, or one of its commands.\n";
@@ -66,7 +119,8 @@ static const struct {
 	const char *command;
 	const char *text;
 } texts[] = {
-	{"run", run_text}, {"doctor", doctor_text}, {"stat", stat_text}, {"version", version_text}, {"help", help_text},
+	{"run", run_text},       {"doctor", doctor_text},   {"stat", stat_text}, {"lab", lab_text},
+	{"claims", claims_text}, {"version", version_text}, {"help", help_text},
 };
 
 const char *qr_cli_help_text(const char *command)

@@ -18,8 +18,8 @@ done
 for f in core/*/*.h; do
 	header "$f" -ffreestanding -nostdinc -isystem "$(gcc -print-file-name=include)" $core_includes
 done
-for f in ports/*/*.h shim/*.h cli/*.h tests/*/*.h bench/*.h bench/*/*.h; do
-	[ -f "$f" ] && header "$f" -D_GNU_SOURCE $core_includes -Iports/process -Iports -Ishim -Icli -Itests -Itests/harness
+for f in ports/*/*.h shim/*.h cli/*.h cli/*/*.h tests/*/*.h bench/*.h bench/*/*.h; do
+	[ -f "$f" ] && header "$f" -D_GNU_SOURCE $core_includes -Iports/process -Iports -Iports/sim -Ishim -Icli -Itests -Itests/harness
 done
 if has g++; then
 	g++ -fsyntax-only -Wall -Wextra -Werror -Iinclude -x c++ include/quire/quire.h 2>"$work/log"

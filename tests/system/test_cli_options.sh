@@ -37,7 +37,7 @@ shows "^Usage: quire COMMAND" help
 shows "^Usage: quire COMMAND" --help
 shows "^quire [0-9]+\.[0-9]+" version
 shows "^quire [0-9]+\.[0-9]+" --version
-for command in run stat doctor version help; do
+for command in run stat doctor lab claims version help; do
 	shows "^Usage: quire $command" help "$command"
 	shows "^Usage: quire $command" "$command" --help
 done

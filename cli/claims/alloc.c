@@ -1,0 +1,139 @@
+/* A: the page allocator. */
+#include <math.h>
+
+#include "claims/claims.h"
+#include "lab/words.h"
+
+static double latency_ratio(const json_t *const *results);
+static double fewer_ticks(const json_t *const *results);
+static double takes_divided(const json_t *const *results);
+static double fewer_takes(const json_t *const *results);
+
+static const struct qr_claim claims[] = {
+	{
+		.id = "A1",
+		.source = "S2",
+		.mechanism = "GFP mask and contexts",
+		.claim = "user and page-cache allocations use any zone and wait; kernel ones NORMAL and DMA; interrupt "
+			 "ones never wait and may fail",
+		.must = "truth table tested; an atomic allocation never sleeps, checked at run time",
+		.how = "contexts of the table that the allocator obeys",
+		.unit = "contexts",
+		.is_built = true,
+	},
+	{
+		.id = "A2",
+		.source = "S2, S3",
+		.mechanism = "zones DMA, NORMAL, HIGHMEM, DMA32, MOVABLE; watermarks; fallback",
+		.claim = "an allocation falls back from its zone to those below",
+		.must = "fallback matrix tested",
+		.how = "pairs of the fallback matrix that the allocator obeys",
+		.unit = "pairs",
+	},
+	{
+		.id = "A3",
+		.source = "S2",
+		.mechanism = "orders, buddy system, alloc_pages",
+		.claim = "the buddy system is fast and scales behind per-CPU lists",
+		.must = "latency at 26 CPUs at most 2 times that at 1",
+		.how = "workload churn on epyc at 1 and 26 CPUs: time per operation and CPU",
+		.queries = {{"churn", "epyc", 1, NULL, NULL, 0}, {"churn", "epyc", 26, NULL, NULL, 0}},
+		.measures = {{NULL, "times the latency of 1 CPU", latency_ratio, 2, true}},
+	},
+	{
+		.id = "A4",
+		.source = "S3",
+		.mechanism = "per-CPU hot and cold lists: hot is LIFO, batch 16, marks 32-96 and 0-32",
+		.claim = "17.5 % fewer ticks",
+		.must = "ticks per operation at least 17.5 % fewer than without lists; takes of the zone lock divided "
+			"by 16",
+		.how = "workload churn in bursts of up to 512 pages on numaq at 16 CPUs, pcp=none against pcp=hot-cold",
+		.queries = {{"churn", "numaq", 16, "pcp=none", "burst=512", 50},
+			    {"churn", "numaq", 16, "pcp=hot-cold", "burst=512", 50}},
+		.measures = {{NULL, "% fewer ticks", fewer_ticks, 17.5, false},
+			     {"zone-lock takes divided by", "", takes_divided, 16, false}},
+	},
+	{
+		.id = "A5",
+		.source = "S0; Linux 6.7",
+		.mechanism = "automatic tuning of the per-CPU lists' size",
+		.claim = "lock cycles fall from 11.0 to 0.5 %",
+		.must = "at least 80 % fewer takes of the zone lock than with A4's lists on a bursty load",
+		.how = "workload churn in bursts of up to 512 pages on numaq at 16 CPUs, pcp=hot-cold against pcp=auto",
+		.queries = {{"churn", "numaq", 16, "pcp=hot-cold", "burst=512", 50},
+			    {"churn", "numaq", 16, "pcp=auto", "burst=512", 50}},
+		.measures = {{NULL, "% fewer zone-lock takes", fewer_takes, 80, false}},
+	},
+	{
+		.id = "A6",
+		.source = "S1",
+		.mechanism = "groups of N cores in place of per-CPU data",
+		.claim = "N is left open",
+		.must = "N tunable; at 384 CPUs and N = 8 a global sum touches 48 lines",
+		.how = "lines touched per sum",
+		.unit = "lines",
+	},
+	{
+		.id = "A7",
+		.source = "S3",
+		.mechanism = "NUMA: local node first, then round robin upward or by distance; binding",
+		.claim = "allocations come from the local node first",
+		.must = "both orders exact; a strict binding never leaks",
+		.how = "order in which nodes are tried",
+		.unit = "orders",
+	},
+	{
+		.id = "A8",
+		.source = "S1",
+		.mechanism = "compaction without latency spikes",
+		.claim = "huge pages stay available on fragmented memory",
+		.must = "huge allocations succeed on fragmented memory; the worst stall is bounded and reported",
+		.how = "share of huge allocations that succeed",
+		.unit = "%",
+	},
+	{
+		.id = "A9",
+		.source = "S1",
+		.mechanism = "subsystem work pinned to cores, with defaults that need no expert",
+		.claim = "background work should not move over all cores",
+		.must = "defaults within 10 % of the best hand tuning",
+		.how = "throughput with defaults against the best of all settings",
+		.unit = "% of the best",
+	},
+};
+
+const struct qr_claim_family qr_claims_alloc = {'A', "Page allocator", claims, QR_ARRAY_SIZE(claims)};
+
+/* CPUs divided by operations per second is the time that an operation takes one CPU. */
+static double ticks_of(const json_t *result)
+{
+	double rate = qr_lab_number(result, "ops_per_s");
+
+	return rate > 0 ? qr_lab_number(result, "cpus") / rate : 0;
+}
+
+static double latency_ratio(const json_t *const *results)
+{
+	return ticks_of(results[0]) > 0 ? ticks_of(results[1]) / ticks_of(results[0]) : 0;
+}
+
+static double fewer_ticks(const json_t *const *results)
+{
+	return ticks_of(results[0]) > 0 ? 100 * (1 - ticks_of(results[1]) / ticks_of(results[0])) : 0;
+}
+
+static double takes_divided(const json_t *const *results)
+{
+	double ops = qr_lab_number(results[1], "ops");
+	double with = qr_result_per_op(results[1], "zone_lock_takes");
+
+	/* None at all counts as one: the factor is at least that. */
+	return ops > 0 ? qr_result_per_op(results[0], "zone_lock_takes") / fmax(with, 1 / ops) : 0;
+}
+
+static double fewer_takes(const json_t *const *results)
+{
+	double before = qr_result_per_op(results[0], "zone_lock_takes");
+
+	return before > 0 ? 100 * (1 - qr_result_per_op(results[1], "zone_lock_takes") / before) : 0;
+}

@@ -1,0 +1,114 @@
+/* T: page tables and TLBs. */
+#include "claims/bench.h"
+#include "lab/words.h"
+
+static double scaling(const json_t *const *results);
+static double loss_percent(const json_t *const *results);
+static double gain(const json_t *const *results);
+
+#define CPUS 56u
+#define SHARED_SPACE "spaces=same"
+
+static const struct qr_claim claims[] = {
+	{
+		.id = "T1",
+		.source = "S4",
+		.mechanism = "one page-table lock per address space",
+		.claim = "the baseline: faults of one address space do not scale",
+		.must = "runs, selectable",
+		.how = "workload fault in one address space on epyc, pt-lock=aspace: 56 CPUs against 1",
+		.queries = {{"fault", "epyc", 1, "pt-lock=aspace", SHARED_SPACE, 0},
+			    {"fault", "epyc", CPUS, "pt-lock=aspace", SHARED_SPACE, 0}},
+		.measures = {{NULL, "times 1 CPU", scaling, 0, false}},
+	},
+	{
+		.id = "T2",
+		.source = "S4",
+		.mechanism = "split lock: one per page-table page, in that page's descriptor",
+		.claim = "scales from 4 CPUs up, costs a little below",
+		.must = "0 extra bytes per table; at 1 CPU at most 1 % loss; a gain with many CPUs",
+		.how = "workload fault in one address space on epyc, pt-lock=split against aspace at 1 and 56 CPUs; "
+		       "the "
+		       "lock lies in the 32 bytes of the table's descriptor",
+		.queries = {{"fault", "epyc", 1, "pt-lock=aspace", SHARED_SPACE, 0},
+			    {"fault", "epyc", 1, "pt-lock=split", SHARED_SPACE, 0},
+			    {"fault", "epyc", CPUS, "pt-lock=aspace", SHARED_SPACE, 0},
+			    {"fault", "epyc", CPUS, "pt-lock=split", SHARED_SPACE, 0}},
+		.measures = {{NULL, "% loss at 1 CPU", loss_percent, 1, true},
+			     {"faults at 56 CPUs", "times pt-lock=aspace", gain, 1, false}},
+	},
+	{
+		.id = "T3",
+		.source = "S0",
+		.mechanism = "page tables freed when they are empty",
+		.claim = "tables cost 2 %; Linux: 102,640 kB to 248 kB after a loop over 50 GB",
+		.must = "the same loop: 102,400 kB to 248 kB or less; faults at most 1.2 % slower",
+		.how = "page tables left after the loop",
+		.unit = "kB",
+	},
+	{
+		.id = "T4",
+		.source = "S3",
+		.mechanism = "shared page tables in units of 2 MiB, split on a private write",
+		.claim = "5000 processes x 2 GB: 20 GB to 4 MB",
+		.must = "19.53 GiB to about 4 MiB; one write splits one unit; fork and exec gain",
+		.how = "page tables of the shared segment",
+		.unit = "MiB",
+	},
+	{
+		.id = "T5",
+		.source = "S3",
+		.mechanism = "huge pages: static pool and automatic, and sizes between",
+		.claim = "the same case: about 60 MB",
+		.must = "58.6 MiB unaligned, 39.1 aligned; 4 to 16 times fewer faults, no change to the program",
+		.how = "page tables of the shared segment",
+		.unit = "MiB",
+	},
+	{
+		.id = "T6",
+		.source = "S3",
+		.mechanism = "fork with copy on write, 5000 tasks",
+		.claim = "kernbench and SDET fork all the time",
+		.must = "mixes like kernbench and SDET run",
+		.how = "tasks forked per second",
+		.unit = "tasks",
+	},
+	{
+		.id = "T7",
+		.source = "S0, S1",
+		.mechanism = "TLB shoot-down: only to CPUs that hold the address space, gathered, batched, lazy",
+		.claim = "\"any solution?\"",
+		.must = "at least 15 times fewer interrupts than one per page; no stale translation",
+		.how = "pages unmapped per interrupt",
+		.unit = "pages per interrupt",
+		.is_built = true,
+	},
+	{
+		.id = "T8",
+		.source = "S3",
+		.mechanism = "zeroing and copying done cache-wise",
+		.claim = "clearing a page throws out what the program needs",
+		.must = "stated cost per fault",
+		.how = "misses of the program after a fault",
+		.unit = "misses",
+	},
+};
+
+const struct qr_claim_family qr_claims_pgtable = {'T', "Page tables and TLB", claims, QR_ARRAY_SIZE(claims)};
+
+static double scaling(const json_t *const *results)
+{
+	double one = qr_lab_number(results[0], "ops_per_s");
+
+	return one > 0 ? qr_lab_number(results[1], "ops_per_s") / one : 0;
+}
+
+static double loss_percent(const json_t *const *results)
+{
+	return 100 * (1 - scaling(results));
+}
+
+static double gain(const json_t *const *results)
+{
+	return scaling(results + 2);
+}

@@ -1,0 +1,349 @@
+/*
+ * Transfers of lines between CPUs, caches and memory.
+ *
+ * A miss takes its place in the line's queue; its request travels, during which the owner goes on using the line; the
+ * state changes; the data comes back. Parked CPUs notice a write when the invalidation reaches them, before the writer
+ * is done.
+ */
+#include "directory.h"
+
+#include <stdlib.h>
+
+struct transfer {
+	struct qr_sim_cpu *cpu;
+	struct qr_sim_line *entry;
+	uint64_t line;
+	enum qr_sim_access access;
+	bool has_copy;  /* a valid one, that may not be written to */
+	bool is_remote; /* crosses the link between nodes */
+};
+
+static uint64_t *shared_lines;
+static uint64_t nr_shared_lines, max_shared_lines;
+static uint64_t link_free[64], bus_free[64]; /* [node] when the link and the bus are free again */
+
+static uint64_t transfer_time(struct transfer *transfer);
+static uint64_t queued_time(struct transfer *transfer);
+static uint64_t transfer_upgrade(struct transfer *transfer, enum qr_distance nearest, enum qr_distance farthest);
+static uint64_t occupy_wires(struct transfer *transfer, uint64_t latency, uint64_t start);
+static void change_state(struct transfer *transfer, uint64_t finish);
+static void note_shared(struct transfer *transfer, uintptr_t site);
+static void keep_copy(struct qr_sim_cpu *cpu, uint64_t line, const struct qr_sim_line *entry);
+static void finish_store(struct qr_sim_cpu *cpu, struct qr_sim_line *entry, uint64_t finish);
+static bool owner_has_it(const struct transfer *transfer);
+
+/* The llc tags of a cluster follow those of the one before. */
+static uint32_t *llc_tag(uint32_t cluster, uint64_t line)
+{
+	uint32_t *tags = (uint32_t *)QR_SIM_LLC_TAGS + cluster * (qr_sim.costs.llc_mask + 1);
+
+	return &tags[line & qr_sim.costs.llc_mask];
+}
+
+/* Never 0, so that an empty set matches no line. */
+static uint32_t llc_tag_of(uint64_t line)
+{
+	return (uint32_t)(line / (qr_sim.costs.llc_mask + 1)) + 1;
+}
+
+static bool llc_has(uint32_t cluster, uint64_t line)
+{
+	return qr_sim.costs.llc_mask && *llc_tag(cluster, line) == llc_tag_of(line);
+}
+
+void qr_sim_miss(struct qr_sim_cpu *cpu, uint64_t line, enum qr_sim_access access, uintptr_t site)
+{
+	const struct qr_sim_costs *costs = &qr_sim.costs;
+	struct qr_sim_line *entry = qr_sim_line(line);
+	struct transfer transfer = {.cpu = cpu, .entry = entry, .line = line, .access = access};
+	uint64_t tag = qr_sim_tag(line, entry->version);
+	bool is_write = access != QR_LOAD;
+	uint64_t start, latency, finish, mine;
+
+	transfer.has_copy = cpu->l1[line & costs->l1_mask] == tag;
+	if (!transfer.has_copy && cpu->l2[qr_sim_l2_set(line)] == tag && (!is_write || qr_sim_owns(cpu, entry))) {
+		cpu->clock += access == QR_STORE ? 0 : costs->l2;
+		keep_copy(cpu, line, entry);
+		return;
+	}
+	transfer.has_copy |= cpu->l2[qr_sim_l2_set(line)] == tag;
+	start = QR_MAX(entry->busy, cpu->clock);
+	latency =
+		entry->busy > cpu->clock && entry->heir != cpu->id ? queued_time(&transfer) : transfer_time(&transfer);
+	start = occupy_wires(&transfer, latency, start);
+	/* A read that waits will leave the line shared: reads behind it are served from the shared copy. */
+	mine = start + latency;
+	if (!is_write && (entry->state != QR_LINE_OWNED || entry->flags & QR_LINE_READ_PENDING))
+		mine = start + (latency * costs->shared_occupancy >> 10);
+	entry->busy = mine;
+	entry->heir = (uint16_t)cpu->id;
+	entry->flags = (uint8_t)((entry->flags & ~QR_LINE_READ_PENDING) | (is_write ? 0 : QR_LINE_READ_PENDING));
+	if (access == QR_STORE) {
+		start = QR_MAX(start, entry->done);
+	} else {
+		/* The snoop starts when the transfer before is complete. */
+		for (;;) {
+			cpu->clock = start + (latency * costs->request_share >> 10);
+			if (cpu->clock > qr_sim.limit_shared)
+				qr_sim_yield();
+			if (entry->done <= start)
+				break;
+			start = entry->done;
+		}
+		transfer.has_copy = transfer.has_copy && qr_sim_tag(line, entry->version) == tag;
+		latency = transfer_time(&transfer);
+	}
+	finish = start + latency + (latency ? qr_sim_jitter(cpu, costs->jitter) : 0);
+	finish = QR_MAX(finish, cpu->clock);
+	if (is_write || entry->state == QR_LINE_OWNED)
+		entry->done = finish;
+	note_shared(&transfer, site);
+	change_state(&transfer, finish);
+	keep_copy(cpu, line, entry);
+	cpu->nr_misses++;
+	cpu->nr_remote += transfer.is_remote;
+	if (access == QR_STORE) {
+		finish_store(cpu, entry, finish);
+	} else {
+		cpu->clock = finish;
+		if (is_write && entry->busy == mine && finish > mine)
+			entry->busy = finish;
+	}
+	if (is_write && entry->flags & QR_LINE_POLLED)
+		qr_sim_unpark_all(line, start + latency / 2);
+}
+
+/* The latency of a transfer in the line's present state. */
+static uint64_t transfer_time(struct transfer *transfer)
+{
+	const struct qr_sim_costs *costs = &qr_sim.costs;
+	const struct qr_sim_line *entry = transfer->entry;
+	const struct qr_sim_cpu *cpu = transfer->cpu;
+	enum qr_distance nearest = QR_REMOTE, farthest = QR_SAME_CLUSTER;
+	bool is_home = qr_sim_home(transfer->line) == cpu->node;
+	uint64_t from_memory = is_home ? costs->dram_local : costs->dram_remote;
+	bool is_cached = false;
+
+	transfer->is_remote = !is_home;
+	if (entry->state == QR_LINE_MEMORY)
+		return from_memory;
+	if (entry->state == QR_LINE_OWNED) {
+		const struct qr_sim_cpu *owner = &qr_sim.cpus[entry->owner];
+
+		if (owner == cpu) {
+			transfer->is_remote &= !llc_has(cpu->cluster, transfer->line);
+			return llc_has(cpu->cluster, transfer->line) ? costs->clean[QR_SAME_CLUSTER] : from_memory;
+		}
+		if (!owner_has_it(transfer))
+			return from_memory;
+		/* The home decides, even between two clusters of one node. */
+		transfer->is_remote = owner->cluster != cpu->cluster && (owner->node != cpu->node || !is_home);
+		if (owner->cluster == cpu->cluster)
+			return costs->dirty[QR_SAME_CLUSTER];
+		return costs->dirty[transfer->is_remote ? QR_REMOTE : QR_SAME_NODE];
+	}
+	for (uint64_t left = entry->clusters; left; left &= left - 1) {
+		uint32_t cluster = (uint32_t)__builtin_ctzll(left);
+		uint32_t node = cluster * qr_sim.nr_nodes / qr_sim.nr_clusters;
+		enum qr_distance distance = QR_REMOTE;
+
+		if (cluster == cpu->cluster)
+			distance = QR_SAME_CLUSTER;
+		else if (node == cpu->node)
+			distance = QR_SAME_NODE;
+		is_cached |= distance <= nearest && (llc_has(cluster, transfer->line) || !costs->llc_mask);
+		nearest = QR_MIN(nearest, distance);
+		farthest = QR_MAX(farthest, distance);
+	}
+	if (transfer->access != QR_LOAD) {
+		transfer->is_remote = farthest == QR_REMOTE;
+		return transfer_upgrade(transfer, nearest, farthest);
+	}
+	if (!is_cached)
+		return from_memory;
+	transfer->is_remote = nearest == QR_REMOTE;
+	return costs->clean[nearest];
+}
+
+/* The latency of a transfer behind others: the line comes from the one who is last in the queue. */
+static uint64_t queued_time(struct transfer *transfer)
+{
+	const struct qr_sim_costs *costs = &qr_sim.costs;
+	const struct qr_sim_cpu *heir = &qr_sim.cpus[transfer->entry->heir];
+	const struct qr_sim_cpu *cpu = transfer->cpu;
+	enum qr_distance distance = QR_REMOTE;
+
+	if (heir->cluster == cpu->cluster)
+		distance = QR_SAME_CLUSTER;
+	else if (heir->node == cpu->node)
+		distance = QR_SAME_NODE;
+	transfer->is_remote = distance == QR_REMOTE;
+	if (!(transfer->entry->flags & QR_LINE_READ_PENDING))
+		return costs->dirty[distance];
+	return transfer->access == QR_LOAD ? costs->clean[distance] : costs->invalidate[distance];
+}
+
+/* A write to a line that is shared: the copies of others are taken away. */
+static uint64_t transfer_upgrade(struct transfer *transfer, enum qr_distance nearest, enum qr_distance farthest)
+{
+	const struct qr_sim_costs *costs = &qr_sim.costs;
+	const struct qr_sim_line *entry = transfer->entry;
+	const struct qr_sim_cpu *cpu = transfer->cpu;
+	uint32_t nr_others = entry->nr_sharers - (transfer->has_copy && entry->nr_sharers ? 1u : 0);
+	uint64_t latency;
+
+	if (!nr_others)
+		return 0;
+	/* Shortly before it was read here: a processor that looks ahead asked for ownership at once. */
+	if (transfer->access == QR_STORE && entry->last_reader == cpu->id && nr_others == 1 &&
+	    (uint32_t)(cpu->clock >> 10) - entry->read_at < costs->own_ahead >> 10)
+		return costs->store_gap;
+	latency = costs->invalidate[farthest] + (nr_others - 1) * costs->invalidate_sharer;
+	return transfer->has_copy ? latency : QR_MAX(latency, costs->clean[nearest]);
+}
+
+/* Private levels are looked up as they are; behind them is the owner's cluster. */
+static bool owner_has_it(const struct transfer *transfer)
+{
+	const struct qr_sim_cpu *owner = &qr_sim.cpus[transfer->entry->owner];
+	uint64_t tag = qr_sim_tag(transfer->line, transfer->entry->version);
+
+	return owner->l2[qr_sim_l2_set(transfer->line)] == tag ||
+	       owner->l1[transfer->line & qr_sim.costs.l1_mask] == tag || llc_has(owner->cluster, transfer->line);
+}
+
+/* The bus of the node and the links of both nodes carry one transfer at a time; returns when it can start. */
+static uint64_t occupy_wires(struct transfer *transfer, uint64_t latency, uint64_t start)
+{
+	const struct qr_sim_costs *costs = &qr_sim.costs;
+	uint32_t here = transfer->cpu->node;
+	uint32_t there = qr_sim_home(transfer->line);
+
+	if (latency && costs->bus) {
+		start = QR_MAX(start, bus_free[here]);
+		bus_free[here] = start + costs->bus;
+	}
+	if (transfer->is_remote && costs->link) {
+		if (transfer->entry->state == QR_LINE_OWNED)
+			there = qr_sim.cpus[transfer->entry->owner].node;
+		start = QR_MAX(start, QR_MAX(link_free[here], link_free[there]));
+		link_free[here] = link_free[there] = start + costs->link;
+	}
+	return start;
+}
+
+static void change_state(struct transfer *transfer, uint64_t finish)
+{
+	struct qr_sim_line *entry = transfer->entry;
+	const struct qr_sim_cpu *cpu = transfer->cpu;
+	uint64_t mine = (uint64_t)1 << cpu->cluster;
+
+	if (transfer->access != QR_LOAD || entry->state == QR_LINE_MEMORY) {
+		if (transfer->access != QR_LOAD)
+			entry->version++;
+		if (entry->state == QR_LINE_MEMORY)
+			qr_sim_mark_backed(transfer->line * QR_CACHE_LINE);
+		entry->state = QR_LINE_OWNED;
+		entry->owner = (uint16_t)cpu->id;
+		entry->nr_sharers = 1;
+		entry->clusters = mine;
+	} else if (entry->state == QR_LINE_OWNED && entry->owner != cpu->id) {
+		entry->state = QR_LINE_SHARED;
+		entry->nr_sharers = 2;
+		entry->clusters |= mine;
+	} else if (entry->state == QR_LINE_SHARED) {
+		/* Copies that were evicted are still counted, as in a directory that evictions do not reach. */
+		if (!transfer->has_copy && entry->nr_sharers < qr_sim.nr_cpus)
+			entry->nr_sharers++;
+		entry->clusters |= mine;
+	}
+	if (transfer->access == QR_LOAD) {
+		entry->last_reader = (uint16_t)cpu->id;
+		entry->read_at = (uint32_t)(finish >> 10);
+	}
+}
+
+/* Counts the transfer if another CPU is concerned, before the state changes. */
+static void note_shared(struct transfer *transfer, uintptr_t site)
+{
+	struct qr_sim_line *entry = transfer->entry;
+	uint32_t nr_others = entry->nr_sharers;
+
+	if (entry->state == QR_LINE_MEMORY || qr_sim_owns(transfer->cpu, entry))
+		return;
+	if (!(entry->flags & QR_LINE_EVER_SHARED)) {
+		entry->flags |= QR_LINE_EVER_SHARED;
+		if (nr_shared_lines == max_shared_lines) {
+			max_shared_lines = max_shared_lines ? 2 * max_shared_lines : 4096;
+			shared_lines = realloc(shared_lines, max_shared_lines * sizeof(*shared_lines));
+			if (!shared_lines)
+				qr_sim_fail("out of memory for the list of shared lines");
+		}
+		shared_lines[nr_shared_lines++] = transfer->line;
+	}
+	if (!qr_sim.is_measuring)
+		return;
+	entry->nr_misses++;
+	entry->readers |= (uint64_t)1 << transfer->cpu->id % 64;
+	entry->site = (uint32_t)site;
+	if (transfer->access != QR_LOAD)
+		entry->nr_invalidations += nr_others - (transfer->has_copy && nr_others ? 1u : 0);
+}
+
+static void keep_copy(struct qr_sim_cpu *cpu, uint64_t line, const struct qr_sim_line *entry)
+{
+	uint64_t tag = qr_sim_tag(line, entry->version);
+
+	cpu->l1[line & qr_sim.costs.l1_mask] = tag;
+	cpu->l2[qr_sim_l2_set(line)] = tag;
+	if (qr_sim.costs.llc_mask)
+		*llc_tag(cpu->cluster, line) = llc_tag_of(line);
+}
+
+/* Retires into the store buffer, which drains in order; the CPU waits only when the buffer is full. */
+static void finish_store(struct qr_sim_cpu *cpu, struct qr_sim_line *entry, uint64_t finish)
+{
+	const struct qr_sim_costs *costs = &qr_sim.costs;
+
+	finish = QR_MAX(finish, cpu->drained + costs->store_gap);
+	cpu->drained = finish;
+	entry->busy = QR_MAX(entry->busy, finish);
+	entry->done = finish;
+	if (finish > cpu->clock + costs->store_buffer)
+		cpu->clock = finish - costs->store_buffer;
+}
+
+uint32_t qr_sim_home(uint64_t line)
+{
+	return (uint32_t)((line * QR_CACHE_LINE >> qr_sim.costs.interleave_shift) % qr_sim.nr_nodes);
+}
+
+const uint64_t *qr_sim_shared_lines(uint64_t *nr)
+{
+	*nr = nr_shared_lines;
+	return shared_lines;
+}
+
+void qr_sim_lines_reset(void)
+{
+	for (uint64_t i = 0; i < nr_shared_lines; i++) {
+		struct qr_sim_line *entry = qr_sim_line(shared_lines[i]);
+
+		entry->nr_misses = entry->nr_invalidations = 0;
+		entry->readers = 0;
+	}
+}
+
+bool qr_sim_line_is_valid(uint64_t line)
+{
+	const struct qr_sim_line *entry = qr_sim_line(line);
+	uint64_t clusters = qr_sim.nr_clusters == 64 ? 0 : entry->clusters >> qr_sim.nr_clusters;
+
+	if (entry->state == QR_LINE_MEMORY)
+		return !entry->version && !entry->clusters && !entry->nr_sharers;
+	if (clusters || entry->owner >= qr_sim.nr_cpus || !entry->nr_sharers || entry->state > QR_LINE_OWNED)
+		return false;
+	if (entry->state == QR_LINE_OWNED)
+		return entry->nr_sharers == 1 && entry->clusters == (uint64_t)1 << qr_sim.cpus[entry->owner].cluster;
+	return (entry->flags & QR_LINE_EVER_SHARED) && entry->clusters;
+}

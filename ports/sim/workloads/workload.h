@@ -1,0 +1,67 @@
+/*
+ * Workloads: what programs ask of the manager, over and over, on each CPU. Written against core's interface and the few
+ * functions here, so that the same file runs on the simulated machine and natively on the host's own CPUs.
+ */
+#ifndef QR_LAB_WORKLOAD_H
+#define QR_LAB_WORKLOAD_H
+
+#include "vmm/vmm.h"
+
+#define QR_LAB_MAX_PARAMS 12u
+
+/* A parameter: a number, or one of names, separated by commas, whose value is then the place in the list. */
+struct qr_lab_param {
+	const char *name;
+	const char *fallback; /* the default */
+	const char *help;
+	const char *names; /* NULL: a number */
+};
+
+struct qr_lab;
+
+struct qr_lab_workload {
+	const char *name;
+	const char *help;
+	const struct qr_lab_param *params; /* ends with a NULL name; the values are lab->values[] in this order */
+	/* Before the CPUs start. Returns 0 or an error of core. */
+	int (*setup)(struct qr_lab *lab);
+	/* On each CPU: operations until qr_lab_running() says no. */
+	void (*run)(struct qr_lab *lab, uint32_t cpu);
+	/* After the CPUs have ended: NULL, or what is wrong. May be NULL. */
+	const char *(*check)(struct qr_lab *lab);
+};
+
+/* One run, as a workload sees it. */
+struct qr_lab {
+	const struct qr_lab_workload *workload;
+	uint32_t nr_cpus;
+	struct qr_vmm *vmm;
+	uint64_t values[QR_LAB_MAX_PARAMS]; /* [parameter] */
+	void *state; /* the workload's own */
+};
+
+/* All workloads; *nr: how many. */
+const struct qr_lab_workload *const *qr_lab_workloads(uint32_t *nr);
+
+/* ---- Supplied by whoever runs the workload ---- */
+
+/* Between two operations: counts the one that ended; false when it is time to stop. */
+bool qr_lab_running(struct qr_lab *lab);
+/* Computes for a random time, exponentially distributed. */
+void qr_lab_think(struct qr_lab *lab, uint64_t mean_ns);
+/* The CPU's own stream. */
+uint64_t qr_lab_random(struct qr_lab *lab);
+/* Zeroed memory that CPUs share, 64-byte aligned, never freed. */
+void *qr_lab_alloc(struct qr_lab *lab, uint64_t len_bytes);
+/* Accesses to it. */
+uint64_t qr_lab_load(const uint64_t *at);
+void qr_lab_store(uint64_t *at, uint64_t value);
+uint64_t qr_lab_exchange(uint64_t *at, uint64_t value);
+/* A machine's address space for qr_aspace_create(), and its bounds. */
+struct qr_port_space *qr_lab_space_create(struct qr_lab *lab, uint64_t *va_start, uint64_t *va_end);
+/* The program's access to va, with the page fault that it may need. Returns 0 or what the fault ended with. */
+int qr_lab_touch(struct qr_lab *lab, struct qr_aspace *aspace, uint64_t va, bool is_write);
+/* The workload cannot go on: ends the program with status 1. */
+QR_NORETURN void qr_lab_fail(const char *what, int error);
+
+#endif
