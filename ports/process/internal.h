@@ -99,6 +99,13 @@ int qr_uffd_register(struct qr_manager *manager, const char **error_text);
 void qr_uffd_close(struct qr_manager *manager);
 int qr_uffd_register_range(int uffd, uint64_t start, uint64_t len_bytes, uint64_t mode);
 
+/* ---- inject.c: failures on purpose ---- */
+void qr_inject_read_hooks(struct qr_manager *manager);
+/* After qr_io_init(). */
+void qr_inject_into_io(struct qr_port *port);
+/* Whether this time is one that fails; *nr_hits: how many were before. */
+bool qr_inject_hits(struct qr_inject_point *point, uint32_t *nr_hits);
+
 /* ---- move.c ---- */
 int qr_move_open(struct qr_port *port);
 void qr_move_close(struct qr_port *port);

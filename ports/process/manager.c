@@ -67,6 +67,7 @@ static int manager_bring_up(struct qr_manager *manager, const char **error_text)
 				      "name another";
 		goto close_uffd;
 	}
+	qr_inject_into_io(&manager->port);
 	err = manager_create_core(manager, error_text);
 	if (err)
 		goto close_io;
@@ -206,18 +207,6 @@ static int check_swap_dir(const struct qr_options *options, const char **error_t
 	return 0;
 }
 
-/* QUIRE_INJECT, for tests: "move=N" lets every N-th move stop early, fail for a passing reason or deny its success,
- * "nomove" behaves as a kernel before 6.8. */
-static void manager_read_hooks(struct qr_manager *manager)
-{
-	const char *hooks = getenv("QUIRE_INJECT");
-	const char *every = hooks ? strstr(hooks, "move=") : NULL;
-
-	if (every)
-		manager->port.inject_every = (uint32_t)strtoul(every + strlen("move="), NULL, 10);
-	manager->no_move = hooks && strstr(hooks, "nomove");
-}
-
 static int manager_check(struct qr_manager *manager, const struct qr_options *options, const char **error_text)
 {
 	if (options->size < sizeof(struct qr_options) || options->delivery > QR_DELIVERY_SIGNAL ||
@@ -236,7 +225,7 @@ static int manager_check(struct qr_manager *manager, const struct qr_options *op
 			return err;
 		strncpy(manager->swap_dir, options->swap_dir, sizeof(manager->swap_dir) - 1);
 	}
-	manager_read_hooks(manager);
+	qr_inject_read_hooks(manager);
 	manager->options = *options;
 	manager->options.swap_dir = options->swap_dir ? manager->swap_dir : NULL;
 	manager->delivery = options->delivery == QR_DELIVERY_SIGNAL ? QR_DELIVERY_SIGNAL : QR_DELIVERY_THREAD;

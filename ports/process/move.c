@@ -135,15 +135,11 @@ uint32_t qr_pages_there(const struct qr_port *port, uint64_t va, uint32_t nr)
  * be made, errno is set. */
 static bool move_injected(struct qr_port *port, uint32_t *len_bytes, bool *is_denied)
 {
-	uint32_t every = port->inject_every;
-	uint32_t count;
+	uint32_t nr_hits;
 
-	if (!every)
+	if (!qr_inject_hits(&port->inject.moves, &nr_hits))
 		return false;
-	count = qr_fetch_add_relaxed(&port->inject_count, 1);
-	if (count % every)
-		return false;
-	switch (count / every % 5) {
+	switch (nr_hits % 5) {
 	case 0:
 		errno = EAGAIN;
 		return true;

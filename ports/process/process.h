@@ -42,6 +42,19 @@ struct qr_port_space {
 	uint64_t va_end;
 };
 
+/* inject.c: something that fails on purpose every so often. */
+struct qr_inject_point {
+	uint32_t every; /* (I) 0: never */
+	uint32_t count; /* (A) */
+};
+
+struct qr_inject {
+	struct qr_inject_point moves;
+	struct qr_inject_point read_eio;
+	struct qr_inject_point write_eio;
+	struct qr_inject_point write_enospc;
+};
+
 struct qr_port {
 	int uffd_space;          /* delivers faults and events of the program's range */
 	int uffd_pool;           /* target of moves out; no events */
@@ -56,9 +69,7 @@ struct qr_port {
 	struct qr_port_space space;
 	struct qr_io io;
 	struct qr_port_thread threads[QR_MAX_THREADS];
-	/* Test hooks: a fault-injecting layer over the three ioctls that may fail for passing reasons. */
-	uint32_t inject_every;   /* 0: off; every n-th move does part of the work or fails with EAGAIN or EBUSY */
-	uint32_t inject_count;   /* (A) */
+	struct qr_inject inject; /* failures on purpose */
 };
 
 #define QR_MAX_FORK_CHILDREN 64u

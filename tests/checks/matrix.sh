@@ -62,7 +62,7 @@ export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:abort_on_error=1:detect_stack
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-halt_on_error=1:print_stacktrace=1}
 export TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=1:second_deadlock_stack=1}
 
-job release gcc "--suite unit --suite shim --suite examples"
+job release gcc "--suite unit --suite shim --suite examples --suite lab"
 job checks gcc "--suite checks"
 job system gcc "--suite system --num-processes 1"
 if command -v clang-19 >/dev/null; then

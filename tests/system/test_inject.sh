@@ -65,4 +65,30 @@ timeout 60 "$QUIRE" run --ram 16M --swap none -- "$checker" --mib 256 --threads 
 status=$?
 [ $status -ne 0 ] && [ $status -ne 124 ] && grep '^quire: ' "$work/none.err" | grep -qv ' peak ' && ! grep -q 'page' "$work/none.out"
 ok $? "without swap, too much data ends with a message (status $status)" "$work/none.err"
+
+# 4. A device that fails now and then: what is written goes elsewhere, what is read is read again. Stored as it is, so
+# that everything goes through the file.
+for failure in write-eio=5 read-eio=4 write-eio=9,read-eio=7; do
+	QUIRE_INJECT=$failure timeout 60 "$QUIRE" run --ram 16M --swap "$swap" --compress none -- \
+		"$checker" --mib 48 --threads 4 --ops 4000 --forks 1 >"$work/eio.out" 2>"$work/eio.err"
+	is $? 0 "$failure: exit status" || tail -n 5 "$work/eio.err" | sed 's/^/# /'
+	grep -q 'all pages right' "$work/eio.out"
+	ok $? "$failure: every page is right" "$work/eio.out"
+done
+QUIRE_INJECT=write-enospc=40 timeout 60 "$QUIRE" run --ram 16M --swap "$swap" -- \
+	"$checker" --mib 48 --threads 4 --ops 4000 --forks 0 >"$work/enospc.out" 2>"$work/enospc.err"
+status=$?
+if [ $status -eq 0 ]; then
+	grep -q 'all pages right' "$work/enospc.out"
+else
+	[ $status -eq 120 ] && grep '^quire: ' "$work/enospc.err" | grep -v ' peak ' | grep -q 'swap\|memory'
+fi
+ok $? "write-enospc: right, or ended with a message (status $status)" "$work/enospc.err"
+
+# 5. A page that cannot be read back ends the program; going on would mean wrong bytes.
+QUIRE_INJECT=read-eio=1 timeout 60 "$QUIRE" run --ram 16M --swap "$swap" --compress none -- \
+	"$checker" --mib 48 --threads 4 --ops 4000 --forks 0 >"$work/lost.out" 2>"$work/lost.err"
+is $? 121 "a swap file that cannot be read: exit status"
+! grep -q 'checker: .* page' "$work/lost.out" && grep '^quire: ' "$work/lost.err" | grep -q 'read'
+ok $? "the message says that content cannot be read, and no page is wrong" "$work/lost.err"
 finish
