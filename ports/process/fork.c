@@ -55,6 +55,8 @@ int qr_manager_fork_prepare(struct qr_manager *manager)
 		qr_manager_fork_parent(manager, -1);
 		return err;
 	}
+	/* The child's use is added to what is known of this process, which has given much back since its last tick. */
+	qr_budget_publish(manager);
 	qr_store_release(&fork->state, QR_FORK_ANNOUNCED);
 	urcu_bp_before_fork();
 	return 0;
