@@ -129,6 +129,22 @@ int qr_sim_memcmp(const void *left, const void *right, size_t nr_bytes)
 	return memcmp(left, right, nr_bytes);
 }
 
+/* What clang makes of the copies and clearings of structs. */
+HOOK void *__tsan_memcpy(void *to, const void *from, size_t nr_bytes)
+{
+	return qr_sim_memcpy(to, from, nr_bytes);
+}
+
+HOOK void *__tsan_memmove(void *to, const void *from, size_t nr_bytes)
+{
+	return qr_sim_memmove(to, from, nr_bytes);
+}
+
+HOOK void *__tsan_memset(void *to, int byte, size_t nr_bytes)
+{
+	return qr_sim_memset(to, byte, nr_bytes);
+}
+
 /* ---- Atomics. One CPU runs at a time and none stops between the model's access and the operation. ---- */
 
 #define SEQ_CST 5
