@@ -13,7 +13,7 @@ build:
 	@.ci/deps build
 	@[ -f $(BUILD)/build.ninja ] || meson setup $(BUILD) --prefix=$(PREFIX) $(MESON_FLAGS) >/dev/null || \
 		{ cat $(BUILD)/meson-logs/meson-log.txt; exit 1; }
-	@ls core/*/*.[ch] ports/*/*.[ch] shim/*.[ch] cli/*.[ch] tests/*/*.c tests/*/*/*.c bench/*.c bench/*/*.c examples/*.c \
+	@ls core/*/*.[ch] ports/*/*.[ch] shim/*.[ch] cli/*.[ch] cli/*/*.[ch] ports/sim/workloads/*.[ch] tests/*/*.c tests/*/*/*.c bench/*.c bench/*/*.c examples/*.c \
 		packaging/man/* 2>/dev/null | cksum >$(BUILD)/.sources.new; \
 	cmp -s $(BUILD)/.sources.new $(BUILD)/.sources || meson setup --reconfigure $(BUILD) >/dev/null; \
 	mv $(BUILD)/.sources.new $(BUILD)/.sources
@@ -35,7 +35,6 @@ demo: build
 	@examples/demo.sh $(BUILD)
 
 bench: build
-	@meson compile -C $(BUILD) paging >/dev/null
 	$(BUILD)/bench/paging --json=$(BUILD)/paging.json
 	bench/fits.sh $(BUILD)
 
