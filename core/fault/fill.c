@@ -3,9 +3,9 @@
  */
 #include "fault/fault_priv.h"
 
-/* How much a first touch brings: 256 KiB while more than a quarter of the frames is free, or for a stream, which makes the
- * way to the handler and back small beside the work; 64 KiB, whose move costs little more than that of a single page,
- * while more than 1/8 is free; else one page. A stream gets more than that while memory is plentiful. */
+/* How much a first touch brings: 256 KiB while more than a quarter of the frames is free, or for a stream, which makes
+ * the way to the handler and back small beside the work; 64 KiB, whose move costs little more than that of a single
+ * page, while more than 1/8 is free; else one page. A stream gets more than that while memory is plentiful. */
 #define FILL_STREAM_ORDER 6u
 #define FILL_LARGE_ORDER 4u
 #define FILL_AMPLE_SHARE 4u

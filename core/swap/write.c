@@ -13,6 +13,7 @@
 /* How many places one buffer may spoil before it waits for better times. */
 #define MAX_PLACES 2u
 
+static void log_close_open(struct qr_log *log);
 static struct qr_log_buffer *log_idle_buffer(struct qr_log *log);
 static void log_write_reserve(struct qr_log *log);
 static void buffer_submit(struct qr_log *log, struct qr_log_buffer *buffer);
@@ -26,9 +27,7 @@ int qr_log_open_next(struct qr_log *log, bool is_reserved)
 	struct qr_log_buffer *buffer;
 	uint32_t index;
 
-	if (log->open != QR_LOG_NO_BUFFER)
-		buffer_submit(log, &log->buffers[log->open]);
-	log->open = QR_LOG_NO_BUFFER;
+	log_close_open(log);
 	buffer = log_idle_buffer(log);
 	if (!buffer)
 		return QR_ENOSPC;
@@ -73,9 +72,7 @@ int qr_log_flush(struct qr_log *log)
 {
 	int err = 0;
 
-	if (log->open != QR_LOG_NO_BUFFER)
-		buffer_submit(log, &log->buffers[log->open]);
-	log->open = QR_LOG_NO_BUFFER;
+	log_close_open(log);
 	/* What a forked process inherited in buffers needs a file of its own. */
 	for (uint32_t i = 0; i < QR_LOG_BUFFERS; i++) {
 		if (log->buffers[i].state == QR_BUFFER_STUCK && qr_log_open_file(log))
@@ -131,6 +128,24 @@ int qr_log_read_sync(struct qr_log *log, struct qr_io_request *request, uint32_t
 	qr_port_log(vmm->port, QR_LOG_ERROR, "reading %u bytes from the swap file failed (error %d)",
 		    (unsigned)request->len_bytes, -err);
 	return err;
+}
+
+/* Starts the write of the buffer that is being filled. One that was opened and got nothing, since what was to go there
+ * was dropped meanwhile, gives its place back. */
+static void log_close_open(struct qr_log *log)
+{
+	struct qr_log_buffer *buffer;
+
+	if (log->open == QR_LOG_NO_BUFFER)
+		return;
+	buffer = &log->buffers[log->open];
+	log->open = QR_LOG_NO_BUFFER;
+	if (buffer->used_bytes) {
+		buffer_submit(log, buffer);
+		return;
+	}
+	qr_cluster_detach(log, buffer->cluster, QR_CLUSTER_HOLE);
+	buffer->state = QR_BUFFER_IDLE;
 }
 
 /* A buffer to fill, NULL when all hold data that no place takes. Waits for writes in flight. */
