@@ -1,7 +1,7 @@
 /*
  * Failures on purpose, for tests: QUIRE_INJECT is a list, separated by commas, of
  *
- *	move=N          every N-th move of pages stops early, fails for a passing reason, or is denied after it was made
+ *	move=N          every N-th move of pages stops early, fails for a passing reason or is denied after success
  *	nomove          the kernel has no UFFDIO_MOVE, as before Linux 6.8
  *	read-eio=N      every N-th read of a swap file fails
  *	write-eio=N     every N-th write of a swap file fails
