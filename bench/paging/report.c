@@ -118,15 +118,26 @@ static void json_row(FILE *file, const struct config *config, sample_grid *sampl
 	if (peer == at)
 		fprintf(file, "null");
 	else
-		fprintf(file, "%.4f", own.median / other.median);
+		fprintf(file, "%.4f, \"peer_median\": %.3f", own.median / other.median, other.median);
 	fprintf(file, ", \"faults\": %llu, \"bytes_in\": %llu, \"bytes_out\": %llu}",
 		(unsigned long long)last->nr_faults, (unsigned long long)last->bytes_in,
 		(unsigned long long)last->bytes_out);
 }
 
+/* Whether anything of the kernel's was measured; without it rows have no peer and no ratio. */
+static bool has_peers(const struct config *config, sample_grid *samples)
+{
+	for (unsigned at = 0; at < qr_bench_nr_subjects; at++) {
+		if (qr_bench_subjects[at].is_peer && speeds(config, samples[at], 0, WORK_SEQ_WRITE).nr)
+			return true;
+	}
+	return false;
+}
+
 static void json_rows(FILE *file, const struct config *config, sample_grid *samples)
 {
 	const char *separator = "";
+	bool is_alone = !has_peers(config, samples);
 
 	for (unsigned work = 0; work < NR_WORKS; work++) {
 		for (unsigned threads = 0; threads < NR_THREAD_COUNTS; threads++) {
@@ -135,7 +146,7 @@ static void json_rows(FILE *file, const struct config *config, sample_grid *samp
 					bool is_pair =
 						qr_bench_subjects[peer].is_peer && !qr_bench_subjects[at].is_peer;
 
-					if (is_pair || peer == at)
+					if (is_pair || (peer == at && is_alone))
 						json_row(file, config, samples, threads, (enum work)work, at, peer,
 							 &separator);
 				}
