@@ -59,8 +59,8 @@ static void test_balance(void)
 {
 	set_up();
 	set_tiers(1 << 20, 1 << 20, 1 << 20);
-	/* A page of the file costs 10,000 ns more in the window, and so does an idle page: (9,000,000 ns / 1000 faults +
-	 * delivery) * 1 touch. One part in a hundred more or less tips it. */
+	/* A page of the file costs 10,000 ns more in the window, and so does an idle page, touched once: 9,000,000 ns
+	 * / 1000 faults + delivery. One part in a hundred more or less tips it. */
 	tap_check(pass(1000, (uint64_t)10100 << 20, 1000, ((uint64_t)10100 << 20) + 9000000, 1) ==
 		  QR_SHARE_START_PERCENT + STEP);
 	tap_check(pass(1000, (uint64_t)9900 << 20, 1000, ((uint64_t)9900 << 20) + 9000000, 1) ==
