@@ -201,6 +201,13 @@ struct qr_port_space *qr_lab_space_create(struct qr_lab *lab, uint64_t *va_start
 	return space;
 }
 
+void qr_lab_space_destroy(struct qr_lab *lab, struct qr_port_space *space)
+{
+	(void)lab;
+	(void)munmap(space->pages, SPACE_BYTES / QR_PAGE_SIZE * sizeof(*space->pages));
+	free(space);
+}
+
 static uint32_t *page_of(struct qr_port_space *space, uint64_t va)
 {
 	return &space->pages[(va - SPACE_START) >> QR_PAGE_SHIFT];
@@ -245,6 +252,19 @@ int qr_port_unmap(struct qr_port *self, struct qr_port_space *space, uint64_t va
 		__atomic_store_n(page_of(space, va + i * QR_PAGE_SIZE), 0, __ATOMIC_RELEASE);
 	*nr_done = nr;
 	return 0;
+}
+
+/* Each unmap() is whole by itself. */
+void qr_port_unmap_begin(struct qr_port *self, struct qr_port_space *space)
+{
+	(void)self;
+	(void)space;
+}
+
+void qr_port_unmap_end(struct qr_port *self, struct qr_port_space *space)
+{
+	(void)self;
+	(void)space;
 }
 
 int qr_port_protect(struct qr_port *self, struct qr_port_space *space, uint64_t va, qr_pfn_t pfn, uint32_t nr,

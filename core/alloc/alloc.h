@@ -54,18 +54,20 @@ struct qr_zone {
 	uint64_t *fresh_bits; /* (A) bit i: free frame i was never written since online or release; NULL: unknown */
 	uint32_t pfn_base; /* (I) aligned to 2^QR_MAX_ORDER */
 	uint32_t nr_span; /* (I) frames from pfn_base on that may be onlined */
+	uint32_t nr_pcps; /* (I) */
+	struct qr_pcp *pcps; /* (I) [cpu] */
+	const struct qr_pcp_ops *pcp_ops; /* (I) */
+	/* Up to here and these: read on each allocation, seldom written. */
+	uint32_t nr_free_least; /* (A) written under lock: nr_buddy_free is not below it; follows it in large steps */
+	uint32_t nr_online; /* (A) written under lock: frames that were onlined and are not ballooned out */
+	uint32_t watermark[QR_NR_WMARKS]; /* (A) */
 	/* On a line of its own: who waits reads it all the time, and would take the rest away from who holds it. */
 	struct qr_spinlock lock QR_ALIGNED(QR_CACHE_LINE);
 	struct qr_frame_list free_area[QR_MAX_ORDER + 1] QR_ALIGNED(QR_CACHE_LINE); /* (lock) [order] free blocks */
 	uint32_t nr_buddy_free; /* (A) written under lock: frames in free_area; qr_zone_nr_free() adds the pcps */
-	uint32_t nr_online; /* (A) written under lock: frames that were onlined and are not ballooned out */
 	uint32_t nr_onlined_span; /* (lock) frames from pfn_base on that were ever onlined */
-	uint32_t watermark[QR_NR_WMARKS]; /* (A) */
 	struct qr_frame_list balloon; /* (lock) frames taken out of use and given back to the machine */
 	struct qr_mutex resize_lock; /* one qr_vmm_set_limit() at a time; outermost, rank not checked */
-	uint32_t nr_pcps; /* (I) */
-	struct qr_pcp *pcps; /* (I) [cpu] */
-	const struct qr_pcp_ops *pcp_ops; /* (I) */
 	qr_aligned_u64 nr_lock_takes; /* (A) written under lock: takes of it, for A4 and A5 */
 	qr_aligned_u64 nr_lock_waits; /* (A) written under lock: of them, those that had to wait */
 };
@@ -107,9 +109,12 @@ void qr_zone_free_cold(struct qr_zone *zone, struct qr_frame *frame, unsigned or
 /* Puts what the per-CPU lists hold back into the buddy system. */
 void qr_zone_drain_pcps(struct qr_zone *zone);
 
-/* Free frames, in the buddy system and on per-CPU lists, and whether nr_more could be taken without going below the
- * mark. No lock; frames that move between the two at that moment may be missed or counted twice. */
+/* Free frames, in the buddy system and on per-CPU lists. No lock; frames that move between the two at that moment may
+ * be missed or counted twice. Reads a line of each CPU. */
 uint32_t qr_zone_nr_free(const struct qr_zone *zone);
+/* Whether at least so many frames are free, and whether nr_more could be taken without going below the mark. The same
+ * answers as from the count, but as long as memory is plentiful they come from lines that are seldom written. */
+bool qr_zone_has_free(const struct qr_zone *zone, uint32_t nr);
 bool qr_zone_is_above(const struct qr_zone *zone, enum qr_watermark mark, uint32_t nr_more);
 /* O(frames online), nobody else uses the zone: every frame is in exactly one place, counts agree, free blocks are
  * aligned and merged. */

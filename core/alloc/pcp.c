@@ -124,7 +124,7 @@ static void list_add_block(struct qr_zone *zone, struct qr_frame_list *list, str
 
 uint32_t qr_pcp_flush(struct qr_zone *zone, struct qr_pcp *pcp, struct qr_frame_list *list, uint32_t nr)
 {
-	nr = (uint32_t)QR_MIN((uint64_t)nr, list->nr);
+	nr = QR_MIN(nr, list->nr);
 	qr_zone_lock(zone);
 	list_flush_locked(zone, pcp, list, nr);
 	qr_zone_unlock(zone);

@@ -12,7 +12,6 @@
 #define WATERMARK_LEAST 64u
 
 static uint32_t zone_floor(const struct qr_zone *zone, qr_gfp_t gfp);
-static bool zone_has_free(const struct qr_zone *zone, uint32_t nr);
 static struct qr_frame *zone_take_block(struct qr_zone *zone, unsigned order, uint32_t floor);
 static uint32_t zone_online_block(struct qr_zone *zone, uint32_t nr_max);
 static void zone_free(struct qr_zone *zone, struct qr_frame *frame, unsigned order, bool is_cold);
@@ -85,7 +84,7 @@ struct qr_frame *qr_zone_take(struct qr_zone *zone, unsigned order, qr_gfp_t gfp
 	struct qr_frame *frame;
 
 	QR_BUG_ON(order > QR_MAX_ORDER);
-	if (!zone_has_free(zone, floor + (1u << order)))
+	if (!qr_zone_has_free(zone, floor + (1u << order)))
 		return NULL;
 	frame = is_single ? qr_pcp_take(zone, gfp & QR_GFP_COLD) : zone_take_block(zone, order, floor);
 	/* What is free may lie on the lists of other CPUs. Large blocks that nobody needs are not worth the search. */
@@ -141,9 +140,15 @@ uint32_t qr_zone_nr_free(const struct qr_zone *zone)
 	return nr;
 }
 
+bool qr_zone_has_free(const struct qr_zone *zone, uint32_t nr)
+{
+	return qr_load_relaxed(&zone->nr_free_least) >= nr || qr_load_relaxed(&zone->nr_buddy_free) >= nr ||
+	       qr_zone_nr_free(zone) >= nr;
+}
+
 bool qr_zone_is_above(const struct qr_zone *zone, enum qr_watermark mark, uint32_t nr_more)
 {
-	return zone_has_free(zone, qr_load_relaxed(&zone->watermark[mark]) + nr_more);
+	return qr_zone_has_free(zone, qr_load_relaxed(&zone->watermark[mark]) + nr_more);
 }
 
 /* The number of frames that must stay free after an allocation. */
@@ -158,20 +163,13 @@ static uint32_t zone_floor(const struct qr_zone *zone, qr_gfp_t gfp)
 	return qr_load_relaxed(&zone->watermark[QR_WMARK_MIN]);
 }
 
-/* Looks at the per-CPU lists only when the buddy system alone has too few: as long as memory is plenty, this reads no
- * line that other CPUs write on each allocation. */
-static bool zone_has_free(const struct qr_zone *zone, uint32_t nr)
-{
-	return qr_load_relaxed(&zone->nr_buddy_free) >= nr || qr_zone_nr_free(zone) >= nr;
-}
-
 static struct qr_frame *zone_take_block(struct qr_zone *zone, unsigned order, uint32_t floor)
 {
 	struct qr_frame *frame = NULL;
 
 	qr_zone_lock(zone);
 	/* Again under the lock: two large blocks at once could eat the whole reserve. */
-	if (zone_has_free(zone, floor + (1u << order)))
+	if (qr_zone_has_free(zone, floor + (1u << order)))
 		frame = qr_buddy_take_locked(zone, order);
 	qr_zone_unlock(zone);
 	if (frame)

@@ -24,6 +24,7 @@ bool qr_zone_is_valid(struct qr_zone *zone)
 	qr_zone_lock(zone);
 	is_valid = zone->nr_onlined_span <= zone->nr_span && census_take(zone, &census) &&
 		   are_lists_valid(zone, &census) && census.nr_free == zone->nr_buddy_free &&
+		   zone->nr_free_least <= zone->nr_buddy_free &&
 		   zone->nr_online + census.nr_balloon == zone->nr_onlined_span;
 	qr_zone_unlock(zone);
 	return is_valid;

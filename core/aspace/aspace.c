@@ -8,7 +8,12 @@
 /* Page tables are freed below one table of this level at a time: 512 GiB. */
 #define FREE_TABLES_LEVEL 3u
 
+/* Shares of the page counts, at most: 6 CPUs to a line on the largest machine. */
+#define MAX_COUNTS 64u
+
 static void reap_all(struct qr_aspace *aspace);
+static struct qr_aspace *aspace_alloc(struct qr_vmm *vmm);
+static void aspace_free(struct qr_vmm *vmm, struct qr_aspace *aspace);
 
 int qr_aspace_create(struct qr_vmm *vmm, struct qr_port_space *port_space, uint64_t va_start, uint64_t va_end,
 		     struct qr_aspace **out)
@@ -18,10 +23,9 @@ int qr_aspace_create(struct qr_vmm *vmm, struct qr_port_space *port_space, uint6
 
 	if (va_start >= va_end || va_end > QR_VA_END || (va_start | va_end) & ~QR_PAGE_MASK)
 		return QR_EINVAL;
-	aspace = qr_kmalloc(vmm, sizeof(*aspace), QR_GFP_KERNEL);
+	aspace = aspace_alloc(vmm);
 	if (!aspace)
 		return QR_ENOMEM;
-	memset(aspace, 0, sizeof(*aspace));
 	aspace->vmm = vmm;
 	aspace->port_space = port_space;
 	aspace->va_start = va_start;
@@ -40,8 +44,60 @@ int qr_aspace_create(struct qr_vmm *vmm, struct qr_port_space *port_space, uint6
 free_tree:
 	qr_vma_tree_destroy(aspace->tree);
 free_aspace:
-	qr_kfree(vmm, aspace);
+	aspace_free(vmm, aspace);
 	return err;
+}
+
+/* Zeroed. */
+static struct qr_aspace *aspace_alloc(struct qr_vmm *vmm)
+{
+	uint32_t nr_counts = QR_MIN(qr_port_nr_cpus(), MAX_COUNTS);
+	struct qr_aspace *aspace =
+		qr_kmalloc(vmm, sizeof(*aspace) + nr_counts * sizeof(struct qr_aspace_count), QR_GFP_KERNEL);
+
+	if (!aspace)
+		return NULL;
+	aspace->nr_counts = nr_counts;
+	aspace->stream_sets = qr_kmalloc(vmm, QR_NR_STREAM_SETS * sizeof(struct qr_stream_set), QR_GFP_KERNEL);
+	if (!aspace->stream_sets) {
+		qr_kfree(vmm, aspace);
+		return NULL;
+	}
+	return aspace;
+}
+
+static void aspace_free(struct qr_vmm *vmm, struct qr_aspace *aspace)
+{
+	qr_kfree(vmm, aspace->stream_sets);
+	qr_kfree(vmm, aspace);
+}
+
+uint64_t qr_aspace_nr_resident(const struct qr_aspace *aspace)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < aspace->nr_counts; i++)
+		sum += qr_load_relaxed(&aspace->counts[i].nr_resident);
+	return sum;
+}
+
+uint64_t qr_aspace_nr_swapped(const struct qr_aspace *aspace)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < aspace->nr_counts; i++)
+		sum += qr_load_relaxed(&aspace->counts[i].nr_swapped);
+	return sum;
+}
+
+void qr_aspace_count(struct qr_aspace *aspace, uint64_t nr_resident, uint64_t nr_swapped)
+{
+	struct qr_aspace_count *count = &aspace->counts[qr_port_cpu() % aspace->nr_counts];
+
+	if (nr_resident)
+		(void)qr_fetch_add_relaxed(&count->nr_resident, nr_resident);
+	if (nr_swapped)
+		(void)qr_fetch_add_relaxed(&count->nr_swapped, nr_swapped);
 }
 
 void qr_aspace_destroy(struct qr_aspace *aspace)
@@ -63,10 +119,10 @@ void qr_aspace_destroy(struct qr_aspace *aspace)
 	reap_all(aspace);
 	qr_aspace_unlock(aspace);
 	QR_ASSERT(aspace->nr_vmas == 0 && aspace->mapped_bytes == 0 && aspace->nr_locked == 0);
-	QR_ASSERT(qr_load_relaxed(&aspace->nr_resident) == 0 && qr_load_relaxed(&aspace->nr_swapped) == 0);
+	QR_ASSERT(qr_aspace_nr_resident(aspace) == 0 && qr_aspace_nr_swapped(aspace) == 0);
 	qr_vma_tree_destroy(aspace->tree);
 	qr_pgtable_destroy(&aspace->pgtable);
-	qr_kfree(aspace->vmm, aspace);
+	aspace_free(aspace->vmm, aspace);
 }
 
 struct qr_vma *qr_aspace_find_locked(struct qr_aspace *aspace, uint64_t va)

@@ -55,13 +55,25 @@ struct qr_vma {
 };
 
 /* Streams of faults, to size folios and prefetch: where the next fault of a stream is expected, and how large
- * the last window was. Racy by design: a lost update costs one small window. */
+ * the last window was. Racy by design: a lost update costs one small window. The streams of a VMA are all in one of
+ * the sets, so that CPUs that work on different VMAs do not write to the same lines. */
+#define QR_NR_STREAM_SETS 16u
 #define QR_NR_STREAMS 16u
 struct qr_stream {
 	qr_aligned_u64 next_va; /* (A) */
 	uint32_t order;    /* (A) log2 of the window in pages */
 	uint32_t stamp;    /* (A) for replacement: larger is younger */
 };
+struct qr_stream_set {
+	struct qr_stream streams[QR_NR_STREAMS];
+	uint32_t clock;    /* (A) */
+} QR_ALIGNED(QR_CACHE_LINE);
+
+/* One share of an address space's page counts; shares are sums of differences and may be negative, modulo 2^64. */
+struct qr_aspace_count {
+	qr_aligned_u64 nr_resident;     /* (A) pages present or idle */
+	qr_aligned_u64 nr_swapped;      /* (A) pages in swap */
+} QR_ALIGNED(QR_CACHE_LINE);
 
 struct qr_aspace {
 	struct qr_vmm *vmm;             /* (I) */
@@ -75,14 +87,19 @@ struct qr_aspace {
 	struct qr_pgtable pgtable;
 	uint64_t nr_vmas;               /* (M) */
 	uint64_t mapped_bytes;          /* (M) */
-	qr_aligned_u64 nr_resident;     /* (A) pages present or idle */
-	qr_aligned_u64 nr_swapped;      /* (A) pages in swap */
 	uint64_t nr_locked;             /* (M) pages in QR_VMA_LOCKED VMAs */
 	struct qr_vma *free_list;       /* (M) VMAs that are gone, until a grace period has passed */
 	uint32_t nr_free_list;          /* (M) */
-	struct qr_stream streams[QR_NR_STREAMS];
-	uint32_t stream_clock;          /* (A) */
+	struct qr_stream_set *stream_sets; /* (I) [QR_NR_STREAM_SETS] */
+	uint32_t nr_counts;             /* (I) */
+	struct qr_aspace_count counts[]; /* [share], chosen by CPU */
 };
+
+/* Pages that the address space has in memory, and in swap. O(shares); exact while nobody changes them. */
+uint64_t qr_aspace_nr_resident(const struct qr_aspace *aspace);
+uint64_t qr_aspace_nr_swapped(const struct qr_aspace *aspace);
+/* Adds to both; differences may be negative, modulo 2^64. */
+void qr_aspace_count(struct qr_aspace *aspace, uint64_t nr_resident, uint64_t nr_swapped);
 
 int qr_aspace_create(struct qr_vmm *vmm, struct qr_port_space *port_space, uint64_t va_start, uint64_t va_end,
 		     struct qr_aspace **aspace) QR_WARN_UNUSED;

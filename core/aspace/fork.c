@@ -139,13 +139,13 @@ static uint32_t fork_entries(struct fork *fork, uint64_t va, uint64_t end)
 	if (qr_pte_is_swap(pte)) {
 		qr_swap_get(vmm->swap, qr_pte_swap_slot(pte));
 		qr_pte_write(fork->to, copy, pte);
-		(void)qr_fetch_add(&fork->child->nr_swapped, 1);
+		qr_aspace_count(fork->child, 0, 1);
 	} else if (qr_pte_is_idle(pte)) {
 		pte = qr_pte_with_prot(pte, qr_pte_prot(pte) & ~QR_PROT_WRITE);
 		qr_folio_get(qr_folio_of_pfn(&vmm->zone, qr_pte_pfn(pte).nr), 1);
 		qr_pte_write(fork->from, entry, pte);
 		qr_pte_write(fork->to, copy, pte);
-		(void)qr_fetch_add(&fork->child->nr_resident, 1);
+		qr_aspace_count(fork->child, 1, 0);
 	}
 	return 1;
 }
@@ -196,6 +196,6 @@ static uint32_t fork_run(struct fork *fork, uint64_t va, uint64_t end)
 		qr_pte_write(fork->to, qr_pt_entry(&child->pgtable, fork->to, at),
 			     i < nr_mapped ? pte : qr_pte_to_idle(pte));
 	}
-	(void)qr_fetch_add(&child->nr_resident, (uint64_t)nr);
+	qr_aspace_count(child, nr, 0);
 	return nr;
 }

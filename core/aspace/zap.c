@@ -70,7 +70,10 @@ static int zap_table(struct zap *zap, uint64_t start, uint64_t end)
 		uint64_t stopped_at;
 
 		qr_pt_lock(zap->page); /* holds: vma, page-table page */
+		qr_port_unmap_begin(zap->vma->aspace->vmm->port, zap->vma->aspace->port_space);
 		stopped_at = zap_entries(zap, va, end);
+		/* From here on nobody can reach the pages. */
+		qr_port_unmap_end(zap->vma->aspace->vmm->port, zap->vma->aspace->port_space);
 		qr_pt_unlock(zap->page); /* holds: vma */
 		if (stopped_at > va)
 			spins = nr_busy = 0;
@@ -187,8 +190,7 @@ static void release(struct zap *zap)
 		qr_mark_evictable(aspace->vmm, zap->folios[i].folio);
 	qr_folio_put_many(aspace->vmm, zap->folios, zap->nr_folios);
 	zap->nr_folios = 0;
-	(void)qr_fetch_sub(&aspace->nr_resident, zap->nr_resident);
-	(void)qr_fetch_sub(&aspace->nr_swapped, zap->nr_swapped);
+	qr_aspace_count(aspace, 0 - zap->nr_resident, 0 - zap->nr_swapped);
 	zap->nr_resident = 0;
 	zap->nr_swapped = 0;
 }

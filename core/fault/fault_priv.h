@@ -26,10 +26,10 @@ int qr_fault_idle(struct fault *fault);    /* folio in memory, taken out of the 
 int qr_fault_present(struct fault *fault); /* mapped already */
 int qr_fault_cow(struct fault *fault);     /* a write to a page that may be shared, present or idle */
 
-/* Streams: the order of the window that a fault at va should bring in, and the note of what it brought.
+/* Streams: the order of the window that the fault should bring in, and the note of what it brought.
  * initial: the order for a fault that continues no stream. */
-unsigned qr_stream_order(struct qr_aspace *aspace, uint64_t va, unsigned initial, unsigned max);
-void qr_stream_note(struct qr_aspace *aspace, uint64_t va, uint64_t end_va, unsigned order);
+unsigned qr_stream_order(const struct fault *fault, unsigned initial, unsigned max);
+void qr_stream_note(const struct fault *fault, uint64_t end_va, unsigned order);
 
 /* Sees to it that a window of nr pages can be allocated: reclaims if free memory is low. A stream would evict as much
  * page by page; at once it gets large blocks. May sleep; no page-table lock held. */

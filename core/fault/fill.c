@@ -11,18 +11,17 @@
 #define FILL_AMPLE_SHARE 4u
 #define FILL_PLENTY_SHARE 8u
 
-static bool fill_has_plenty(const struct qr_zone *zone)
+/* More than one part in so many is free. */
+static bool fill_has_share(const struct qr_zone *zone, uint32_t share)
 {
-	return qr_zone_nr_free(zone) > qr_load_relaxed(&zone->nr_online) / FILL_PLENTY_SHARE;
+	return qr_zone_has_free(zone, qr_load_relaxed(&zone->nr_online) / share + 1);
 }
 
 static unsigned fill_initial_order(const struct qr_zone *zone)
 {
-	uint32_t nr_free = qr_zone_nr_free(zone), nr_online = qr_load_relaxed(&zone->nr_online);
-
-	if (nr_free > nr_online / FILL_AMPLE_SHARE)
+	if (fill_has_share(zone, FILL_AMPLE_SHARE))
 		return FILL_STREAM_ORDER;
-	return nr_free > nr_online / FILL_PLENTY_SHARE ? FILL_LARGE_ORDER : 0;
+	return fill_has_share(zone, FILL_PLENTY_SHARE) ? FILL_LARGE_ORDER : 0;
 }
 
 static unsigned fill_max_order(const struct fault *fault)
@@ -32,16 +31,19 @@ static unsigned fill_max_order(const struct fault *fault)
 
 	if (fault->vma->flags & (QR_VMA_RANDOM | QR_VMA_NOHUGE) || fault->flags & QR_FAULT_PREFETCH)
 		return 0;
-	return fill_has_plenty(zone) ? max : QR_MIN(max, FILL_STREAM_ORDER);
+	return fill_has_share(zone, FILL_PLENTY_SHARE) ? max : QR_MIN(max, FILL_STREAM_ORDER);
 }
 
 /* The largest order whose aligned block around va is free of anything else. Reads PTEs without the lock: a hint. */
 static unsigned fill_order(struct fault *fault)
 {
 	unsigned max = fill_max_order(fault);
-	unsigned initial = QR_MIN(fill_initial_order(&fault->aspace->vmm->zone), max);
-	unsigned order = qr_stream_order(fault->aspace, fault->va, initial, max);
+	unsigned initial, order;
 
+	if (!max)
+		return 0;
+	initial = QR_MIN(fill_initial_order(&fault->aspace->vmm->zone), max);
+	order = qr_stream_order(fault, initial, max);
 	for (; order > 0; order--) {
 		uint64_t start = QR_ALIGN_DOWN(fault->va, QR_PAGE_SIZE << order);
 		uint64_t va = start;
@@ -123,10 +125,12 @@ int qr_fault_fill(struct fault *fault)
 		fault->max_order = 0;
 		return QR_ERETRY;
 	}
-	(void)qr_fetch_add(&fault->aspace->nr_resident, (uint64_t)1 << order);
+	qr_aspace_count(fault->aspace, (uint64_t)1 << order, 0);
 	err = qr_fault_map_run(fault, va, pfn, 1u << order, fault->vma->prot);
 	qr_pt_unlock(fault->page); /* holds: vma(R) */
-	qr_stream_note(fault->aspace, fault->va, va + (QR_PAGE_SIZE << order), order);
+	/* Where every touch gets one page it matters to nobody whether they make a stream. */
+	if (!(fault->vma->flags & (QR_VMA_RANDOM | QR_VMA_NOHUGE)))
+		qr_stream_note(fault, va + (QR_PAGE_SIZE << order), order);
 	qr_stat_add(&vmm->stats, QR_STAT_faults_zero, 1);
 	qr_fault_publish(fault, folio);
 	return err;

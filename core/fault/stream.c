@@ -7,10 +7,18 @@
  */
 #include "fault/fault_priv.h"
 
-static struct qr_stream *stream_find(struct qr_aspace *aspace, uint64_t va)
+/* VMAs lie a few lines apart; the golden ratio spreads what is left of their addresses. */
+static struct qr_stream_set *stream_set(const struct fault *fault)
+{
+	uint32_t hash = (uint32_t)((uintptr_t)fault->vma / sizeof(*fault->vma)) * 0x9e3779b9u;
+
+	return &fault->aspace->stream_sets[hash >> 16 & (QR_NR_STREAM_SETS - 1)];
+}
+
+static struct qr_stream *stream_find(struct qr_stream_set *set, uint64_t va)
 {
 	for (unsigned i = 0; i < QR_NR_STREAMS; i++) {
-		struct qr_stream *stream = &aspace->streams[i];
+		struct qr_stream *stream = &set->streams[i];
 
 		if (qr_load_relaxed(&stream->next_va) == va)
 			return stream;
@@ -18,12 +26,12 @@ static struct qr_stream *stream_find(struct qr_aspace *aspace, uint64_t va)
 	return NULL;
 }
 
-static struct qr_stream *stream_oldest(struct qr_aspace *aspace)
+static struct qr_stream *stream_oldest(struct qr_stream_set *set)
 {
-	struct qr_stream *oldest = &aspace->streams[0];
+	struct qr_stream *oldest = &set->streams[0];
 
 	for (unsigned i = 1; i < QR_NR_STREAMS; i++) {
-		struct qr_stream *stream = &aspace->streams[i];
+		struct qr_stream *stream = &set->streams[i];
 
 		if ((int32_t)(qr_load_relaxed(&stream->stamp) - qr_load_relaxed(&oldest->stamp)) < 0)
 			oldest = stream;
@@ -31,21 +39,22 @@ static struct qr_stream *stream_oldest(struct qr_aspace *aspace)
 	return oldest;
 }
 
-unsigned qr_stream_order(struct qr_aspace *aspace, uint64_t va, unsigned initial, unsigned max)
+unsigned qr_stream_order(const struct fault *fault, unsigned initial, unsigned max)
 {
-	struct qr_stream *stream = stream_find(aspace, va);
+	struct qr_stream *stream = stream_find(stream_set(fault), fault->va);
 	unsigned order = stream ? qr_load_relaxed(&stream->order) + 1 : initial;
 
 	return QR_MIN(order, max);
 }
 
-void qr_stream_note(struct qr_aspace *aspace, uint64_t va, uint64_t end_va, unsigned order)
+void qr_stream_note(const struct fault *fault, uint64_t end_va, unsigned order)
 {
-	struct qr_stream *stream = stream_find(aspace, va);
+	struct qr_stream_set *set = stream_set(fault);
+	struct qr_stream *stream = stream_find(set, fault->va);
 
 	if (!stream)
-		stream = stream_oldest(aspace);
+		stream = stream_oldest(set);
 	qr_store_relaxed(&stream->next_va, end_va);
 	qr_store_relaxed(&stream->order, order);
-	qr_store_relaxed(&stream->stamp, qr_fetch_add_relaxed(&aspace->stream_clock, 1));
+	qr_store_relaxed(&stream->stamp, qr_fetch_add_relaxed(&set->clock, 1));
 }

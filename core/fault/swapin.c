@@ -45,7 +45,7 @@ int qr_fault_swapin(struct fault *fault)
 		err = swapin_load(&in);
 	if (!err) {
 		err = swapin_install(&in);
-		qr_stream_note(fault->aspace, fault->va, in.va + in.nr * QR_PAGE_SIZE, in.order);
+		qr_stream_note(fault, in.va + in.nr * QR_PAGE_SIZE, in.order);
 		qr_stat_add(&vmm->stats, QR_STAT_faults_swapin, 1);
 	}
 	for (uint32_t i = 0; i < in.nr; i++)
@@ -63,7 +63,7 @@ static bool swapin_pin(struct swapin *in)
 
 	if (fault->vma->flags & (QR_VMA_RANDOM | QR_VMA_NOHUGE))
 		max = 0;
-	in->order = qr_stream_order(fault->aspace, fault->va, fault->vma->flags & QR_VMA_SEQUENTIAL ? max : 0, max);
+	in->order = qr_stream_order(fault, fault->vma->flags & QR_VMA_SEQUENTIAL ? max : 0, max);
 	end = QR_ALIGN_DOWN(in->va, QR_PAGE_SIZE << in->order) + (QR_PAGE_SIZE << in->order);
 	end = QR_MIN(end, fault->vma->end);
 	qr_pt_lock(fault->page); /* holds: vma(R), page-table page */
@@ -169,8 +169,7 @@ static int swapin_install_folio(struct swapin *in, const struct swapin_folio *it
 			     qr_pte_idle((qr_pfn_t){pfn + i}, fault->vma->prot));
 		qr_swap_put(vmm->swap, in->slots[item->first + i]); /* the PTE's reference; the pin remains */
 	}
-	(void)qr_fetch_add(&fault->aspace->nr_resident, (uint64_t)nr);
-	(void)qr_fetch_sub(&fault->aspace->nr_swapped, (uint64_t)nr);
+	qr_aspace_count(fault->aspace, nr, 0 - (uint64_t)nr);
 	return qr_fault_map_run(fault, va, pfn, nr, fault->vma->prot);
 }
 

@@ -36,6 +36,20 @@ void qr_frame_list_add_tail(struct qr_zone *zone, struct qr_frame_list *list, st
 	list->nr++;
 }
 
+void qr_frame_list_splice_head(struct qr_zone *zone, struct qr_frame_list *list, struct qr_frame_list *from)
+{
+	if (!from->nr)
+		return;
+	qr_zone_frame(zone, from->tail)->next = list->head;
+	if (list->head == QR_PFN_NONE)
+		list->tail = from->tail;
+	else
+		qr_zone_frame(zone, list->head)->prev = from->tail;
+	list->head = from->head;
+	list->nr += from->nr;
+	qr_frame_list_init(from);
+}
+
 void qr_frame_list_remove(struct qr_zone *zone, struct qr_frame_list *list, struct qr_frame *frame)
 {
 	QR_BUG_ON(!list->nr);

@@ -40,7 +40,8 @@ enum qr_frame_kind {
 #define QR_FOLIO_FILE 0x00008000u       /* (F) backed by a file object, else by anonymous memory */
 #define QR_FOLIO_DIRTY 0x00010000u      /* (A) content differs from its backing slot or file */
 #define QR_FOLIO_WORKINGSET 0x00020000u /* (A) came back soon after it was evicted */
-
+#define QR_FOLIO_LRUVEC_SHIFT 19u       /* (L) bits 19-24: of which lruvec the lists are */
+#define QR_FOLIO_LRUVEC_MASK 0x01f80000u
 #define QR_FRAME_FRESH 0x00040000u      /* (O) between the buddy system and whoever zeroes: was never written */
 
 /* 32 bytes on 64-bit and on 32-bit machines alike. */
@@ -105,12 +106,14 @@ static inline uint32_t qr_folio_nr_pages(const struct qr_frame *folio)
 struct qr_frame_list {
 	uint32_t head;
 	uint32_t tail;
-	uint64_t nr; /* entries */
+	uint32_t nr; /* entries */
 };
 
 void qr_frame_list_init(struct qr_frame_list *list);
 void qr_frame_list_add_head(struct qr_zone *zone, struct qr_frame_list *list, struct qr_frame *frame);
 void qr_frame_list_add_tail(struct qr_zone *zone, struct qr_frame_list *list, struct qr_frame *frame);
+/* Moves all of from to the head of list, in their order; from is empty then. O(1). */
+void qr_frame_list_splice_head(struct qr_zone *zone, struct qr_frame_list *list, struct qr_frame_list *from);
 void qr_frame_list_remove(struct qr_zone *zone, struct qr_frame_list *list, struct qr_frame *frame);
 /* NULL when empty. */
 struct qr_frame *qr_frame_list_head(struct qr_zone *zone, const struct qr_frame_list *list);

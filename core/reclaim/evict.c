@@ -72,8 +72,7 @@ static void replace_pte(struct evict_context *context, struct qr_vma *vma, struc
 		return;
 	qr_swap_get(context->vmm->swap, context->slots[at]);
 	qr_pte_write(page, entry, qr_pte_swap(context->slots[at]));
-	(void)qr_fetch_sub(&vma->aspace->nr_resident, 1);
-	(void)qr_fetch_add(&vma->aspace->nr_swapped, 1);
+	qr_aspace_count(vma->aspace, 0 - (uint64_t)1, 1);
 	context->nr_dropped++;
 }
 

@@ -10,16 +10,16 @@
 /* Rounds over all lists without a frame freed before reclaim gives up. */
 #define RECLAIM_ROUNDS 3u
 
-static uint32_t inactive_target(const struct qr_lruvec *lru)
+static uint32_t inactive_target(const struct qr_lru *lru)
 {
-	uint64_t nr = qr_load_relaxed(&lru->nr_pages[QR_LRU_ACTIVE]) + qr_load_relaxed(&lru->nr_pages[QR_LRU_INACTIVE]);
+	uint64_t nr = qr_lru_nr_pages(lru, QR_LRU_ACTIVE) + qr_lru_nr_pages(lru, QR_LRU_INACTIVE);
 
 	return (uint32_t)(nr / INACTIVE_SHARE) + 1;
 }
 
-static bool is_inactive_low(const struct qr_lruvec *lru)
+static bool is_inactive_low(const struct qr_lru *lru)
 {
-	return qr_load_relaxed(&lru->nr_pages[QR_LRU_INACTIVE]) < inactive_target(lru);
+	return qr_lru_nr_pages(lru, QR_LRU_INACTIVE) < inactive_target(lru);
 }
 
 /* Evicts or rescues folios from the inactive tail. Returns frames freed; *nr_seen: folios looked at. */
@@ -51,8 +51,7 @@ static uint32_t shrink_inactive(struct qr_vmm *vmm, uint32_t nr, uint32_t *nr_se
 static uint32_t reclaim_round(struct qr_vmm *vmm, uint32_t nr)
 {
 	uint32_t nr_freed = 0;
-	uint64_t nr_lru = qr_load_relaxed(&vmm->lru.nr_pages[QR_LRU_ACTIVE]) +
-			  qr_load_relaxed(&vmm->lru.nr_pages[QR_LRU_INACTIVE]);
+	uint64_t nr_lru = qr_lru_nr_pages(&vmm->lru, QR_LRU_ACTIVE) + qr_lru_nr_pages(&vmm->lru, QR_LRU_INACTIVE);
 	uint64_t nr_scanned = 0;
 
 	while (nr_freed < nr && nr_scanned <= nr_lru) {

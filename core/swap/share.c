@@ -106,7 +106,7 @@ static bool share_pays(struct qr_swap *swap, const struct qr_share_window *windo
 
 	product_times(&gain, window->nr_faults);
 	product_times(&gain, nr_pool_frames ? qr_load_relaxed(&slots->nr_tier[QR_TIER_POOL]) : 1);
-	product_times(&gain, qr_load_relaxed(&swap->vmm->lru.nr_pages[QR_LRU_INACTIVE]) | 1);
+	product_times(&gain, qr_lru_nr_pages(&swap->vmm->lru, QR_LRU_INACTIVE) | 1);
 	product_times(&loss, window->nr_idle);
 	product_times(&loss, nr_pool_frames ? nr_pool_frames : 1);
 	product_times(&loss, qr_load_relaxed(&slots->nr_tier[QR_TIER_FILE]) | 1);

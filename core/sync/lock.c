@@ -7,6 +7,11 @@
  * the holder is not running. */
 #define SPINS_BEFORE_PARK 100u
 
+/* Races for a spin lock that a waiter loses before it begins to keep away: a few waiters do not get there. */
+#define SPIN_RACES 16u
+/* Between two looks of a waiting spinner at the lock, at most: 2048 turns are some 40 us. */
+#define SPIN_PAUSE_MAX 2048u
+
 #define RWSEM_READERS 0x3fffffffu
 #define RWSEM_WRITER 0x40000000u
 #define RWSEM_PARKED 0x80000000u
@@ -35,9 +40,15 @@ void qr_spin_lock(struct qr_spinlock *lock)
 	(void)qr_spin_lock_waited(lock);
 }
 
+/*
+ * Test and set with exponential backoff (T. Anderson, "The Performance of Spin Lock Alternatives for Shared-Memory
+ * Multiprocessors", IEEE TPDS 1 (1990), section 3): whoever has lost some races for it looks again after 2, 4, ...
+ * turns. Without that a release costs a look and a try of every waiter, and at hundreds of CPUs the lock stands still.
+ * A queue of waiters would be fairer, but a thread that waits must leave no trace in the lock: fork takes it away.
+ */
 bool qr_spin_lock_waited(struct qr_spinlock *lock)
 {
-	unsigned spins = 0;
+	unsigned spins = 0, pause = 1, nr_lost = 0;
 	bool had_to_wait = false;
 
 	lock_check_order(lock, lock_rank(lock));
@@ -45,8 +56,12 @@ bool qr_spin_lock_waited(struct qr_spinlock *lock)
 	/* Acquire pairs with the release in qr_spin_unlock. */
 	while (qr_unlikely(qr_exchange_acquire(&lock->state, 1))) {
 		had_to_wait = true;
-		while (qr_load_relaxed(&lock->state))
-			qr_port_cpu_relax(spins++);
+		while (qr_load_relaxed(&lock->state)) {
+			for (unsigned turn = 0; turn < pause; turn++)
+				qr_port_cpu_relax(spins++);
+		}
+		if (++nr_lost > SPIN_RACES)
+			pause = QR_MIN(2 * pause, SPIN_PAUSE_MAX);
 	}
 	qr_port_meter_taken(lock, had_to_wait);
 	note_taken(lock, lock_rank(lock));

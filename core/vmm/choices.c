@@ -11,8 +11,8 @@ static const struct qr_choice table[] = {
 	},
 	{
 		.name = "lru-scope",
-		.help = "what has LRU lists and a lock of its own",
-		.values = {[QR_LRU_GLOBAL] = "global"},
+		.help = "what has LRU lists and a lock of its own: a cluster of CPUs, a node, or one for all",
+		.values = {[QR_LRU_CLUSTER] = "cluster", [QR_LRU_NODE] = "node", [QR_LRU_GLOBAL] = "global"},
 		.offset = offsetof(struct qr_choices, lru_scope),
 	},
 	{

@@ -12,8 +12,8 @@
 /* Additions to the LRU lists: gathered per CPU in batches, or each under the lock (L2). */
 enum qr_lru_batch_choice { QR_LRU_BATCHED, QR_LRU_UNBATCHED };
 
-/* What has LRU lists of its own (L1): the whole manager. */
-enum qr_lru_scope_choice { QR_LRU_GLOBAL };
+/* What has LRU lists of its own (L1): the CPUs that share a cache, those of a node, or the whole manager. */
+enum qr_lru_scope_choice { QR_LRU_CLUSTER, QR_LRU_NODE, QR_LRU_GLOBAL };
 
 /* Per-CPU lists of single frames: one that adapts its size (A5), a hot and a cold one with fixed marks (A4), none. */
 enum qr_pcp_choice { QR_PCP_AUTO, QR_PCP_HOT_COLD, QR_PCP_NONE };

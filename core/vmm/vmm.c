@@ -21,6 +21,7 @@ struct vmm_arrays {
 	uint64_t *fresh_bits;
 	struct qr_pcp *pcps;
 	struct qr_lru_batch *batches;
+	struct qr_lruvec *lruvecs;
 	struct qr_stat_cpu *stats;
 	struct qr_slab_cpu *vma_cpus;
 	struct qr_slab_cpu *object_cpus;
@@ -35,6 +36,7 @@ static uint64_t vmm_layout(uint8_t *base, uint32_t nr_frames, struct vmm_arrays 
 	arrays->vmm = layout_take(&layout, sizeof(struct qr_vmm));
 	arrays->pcps = layout_take(&layout, nr_cpus * sizeof(struct qr_pcp));
 	arrays->batches = layout_take(&layout, nr_cpus * sizeof(struct qr_lru_batch));
+	arrays->lruvecs = layout_take(&layout, QR_MIN(nr_cpus, QR_MAX_LRUVECS) * sizeof(struct qr_lruvec));
 	arrays->stats = layout_take(&layout, nr_cpus * sizeof(struct qr_stat_cpu));
 	arrays->vma_cpus = layout_take(&layout, nr_cpus * sizeof(struct qr_slab_cpu));
 	arrays->object_cpus = layout_take(&layout, nr_cpus * sizeof(struct qr_slab_cpu));
@@ -55,13 +57,26 @@ static int vmm_init_slabs(struct qr_vmm *vmm, const struct vmm_arrays *arrays)
 	uint32_t nr_cpus = qr_port_nr_cpus();
 	int err = qr_kmalloc_init(&vmm->kmalloc, &vmm->zone);
 
+	/* Each fault counts readers of its VMA and users of its object: neighbours must not share their lines. */
 	if (!err)
-		err = qr_slab_cache_init(&vmm->vma_cache, &vmm->zone, "vma", sizeof(struct qr_vma), 16, NULL,
+		err = qr_slab_cache_init(&vmm->vma_cache, &vmm->zone, "vma", sizeof(struct qr_vma), QR_CACHE_LINE, NULL,
 					 arrays->vma_cpus, nr_cpus);
 	if (!err)
-		err = qr_slab_cache_init(&vmm->object_cache, &vmm->zone, "object", sizeof(struct qr_object), 16, NULL,
-					 arrays->object_cpus, nr_cpus);
+		err = qr_slab_cache_init(&vmm->object_cache, &vmm->zone, "object", sizeof(struct qr_object),
+					 QR_CACHE_LINE, NULL, arrays->object_cpus, nr_cpus);
 	return err;
+}
+
+static uint32_t nr_cpus_per_lruvec(const struct qr_vmm_config *config)
+{
+	switch ((enum qr_lru_scope_choice)config->choices.lru_scope) {
+	case QR_LRU_CLUSTER:
+		return config->nr_cpus_per_cluster;
+	case QR_LRU_NODE:
+		return config->nr_cpus_per_node;
+	default:
+		return 0;
+	}
 }
 
 int qr_vmm_create(const struct qr_vmm_config *config, struct qr_vmm **out)
@@ -91,7 +106,7 @@ int qr_vmm_create(const struct qr_vmm_config *config, struct qr_vmm **out)
 				 });
 	vmm->nr_limit = qr_zone_online(&vmm->zone, config->nr_frames_start);
 	qr_zone_set_watermarks(&vmm->zone);
-	qr_lru_init(&vmm->lru, &vmm->zone, arrays.batches,
+	qr_lru_init(&vmm->lru, &vmm->zone, arrays.lruvecs, nr_cpus_per_lruvec(config), arrays.batches,
 		    config->choices.lru_batch == QR_LRU_UNBATCHED ? 0 : qr_port_nr_cpus());
 	err = vmm_init_slabs(vmm, &arrays);
 	if (!err)
@@ -105,9 +120,9 @@ uint64_t qr_vmm_stat(const struct qr_vmm *vmm, enum qr_stat stat)
 {
 	switch (stat) {
 	case QR_STAT_lru_lock_takes:
-		return qr_load_relaxed(&vmm->lru.nr_lock_takes);
+		return qr_lru_nr_lock_takes(&vmm->lru);
 	case QR_STAT_lru_lock_waits:
-		return qr_load_relaxed(&vmm->lru.nr_lock_waits);
+		return qr_lru_nr_lock_waits(&vmm->lru);
 	case QR_STAT_zone_lock_takes:
 		return qr_load_relaxed(&vmm->zone.nr_lock_takes);
 	case QR_STAT_zone_lock_waits:

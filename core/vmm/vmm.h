@@ -21,6 +21,8 @@ struct qr_vmm_config {
 	void *metadata;            /* qr_vmm_metadata_bytes(), zeroed, page-aligned; need not be resident */
 	struct qr_swap_config swap;
 	struct qr_choices choices; /* mechanisms; zeroed: the defaults */
+	uint32_t nr_cpus_per_node;    /* CPU slots of a node are consecutive; 0: one node */
+	uint32_t nr_cpus_per_cluster; /* the same for those that share a cache; 0: one cluster */
 };
 
 struct qr_kswapd {
@@ -36,7 +38,7 @@ struct qr_vmm {
 	struct qr_kmalloc kmalloc;
 	struct qr_slab_cache vma_cache;
 	struct qr_slab_cache object_cache;
-	struct qr_lruvec lru;
+	struct qr_lru lru;
 	struct qr_swap *swap;      /* (I) */
 	struct qr_stats stats;
 	struct qr_kswapd kswapd;

@@ -118,6 +118,12 @@ int qr_port_map(struct qr_port *port, struct qr_port_space *space, uint64_t va, 
 int qr_port_unmap(struct qr_port *port, struct qr_port_space *space, uint64_t va, qr_pfn_t pfn, uint32_t nr,
 		  uint32_t prot, uint32_t *nr_done);
 
+/* Around several unmap() in one page-table page, whose lock is held throughout: until unmap_end() returns the machine
+ * may let accesses through those mappings succeed, so that one shoot-down serves all of them; core uses the frames'
+ * content only then. Both may do nothing. A thread has one such pair open at most. */
+void qr_port_unmap_begin(struct qr_port *port, struct qr_port_space *space);
+void qr_port_unmap_end(struct qr_port *port, struct qr_port_space *space);
+
 /* Changes what accesses the mappings of a run allow, e.g. for copy on write; the protection of the range stays. A right
  * that is taken away is gone on every CPU at the return; one that is given may be seen late, with a fault too many.
  * *nr_done: pages done, from the front, also on error. Returns 0, QR_EAGAIN, or QR_ENOSYS where frames are exclusive:

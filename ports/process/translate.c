@@ -225,6 +225,19 @@ int qr_port_unmap(struct qr_port *port, struct qr_port_space *space, uint64_t va
 	return error == EBUSY ? QR_EBUSY : map_error(error);
 }
 
+/* Each unmap() is whole by itself. */
+void qr_port_unmap_begin(struct qr_port *port, struct qr_port_space *space)
+{
+	(void)port;
+	(void)space;
+}
+
+void qr_port_unmap_end(struct qr_port *port, struct qr_port_space *space)
+{
+	(void)port;
+	(void)space;
+}
+
 static int native_prot(uint32_t prot)
 {
 	return (prot & QR_PROT_READ ? PROT_READ : 0) | (prot & QR_PROT_WRITE ? PROT_WRITE : 0) |

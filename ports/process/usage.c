@@ -62,8 +62,8 @@ static uint64_t usage_fill(struct qr_manager *manager, struct qr_usage *usage)
 	usage->used_bytes = used << QR_PAGE_SHIFT;
 	usage->peak_bytes = manager->peak_frames << QR_PAGE_SHIFT;
 	usage->mapped_bytes = qr_load_relaxed(&aspace->mapped_bytes);
-	usage->resident_bytes = qr_load_relaxed(&aspace->nr_resident) << QR_PAGE_SHIFT;
-	usage->swapped_bytes = qr_load_relaxed(&aspace->nr_swapped) << QR_PAGE_SHIFT;
+	usage->resident_bytes = qr_aspace_nr_resident(aspace) << QR_PAGE_SHIFT;
+	usage->swapped_bytes = qr_aspace_nr_swapped(aspace) << QR_PAGE_SHIFT;
 	usage->locked_bytes = qr_load_relaxed(&aspace->nr_locked) << QR_PAGE_SHIFT;
 	usage->compressed_pages = swap.nr_pool;
 	usage->compressed_bytes = swap.pool_bytes;

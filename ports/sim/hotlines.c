@@ -17,7 +17,6 @@ struct field {
 	{symbol, #member, (base) + offsetof(type, member),                                                             \
 	 (base) + offsetof(type, member) + sizeof(((type *)0)->member)}
 #define ZONE offsetof(struct qr_vmm, zone)
-#define LRU offsetof(struct qr_vmm, lru)
 #define VMA_CACHE offsetof(struct qr_vmm, vma_cache)
 #define OBJECT_CACHE offsetof(struct qr_vmm, object_cache)
 
@@ -27,9 +26,6 @@ static const struct field fields[] = {
 	FIELD("qr_zone", struct qr_zone, nr_buddy_free, ZONE),
 	FIELD("qr_zone", struct qr_zone, nr_online, ZONE),
 	FIELD("qr_zone", struct qr_zone, watermark, ZONE),
-	FIELD("qr_lruvec", struct qr_lruvec, lock, LRU),
-	FIELD("qr_lruvec", struct qr_lruvec, lists, LRU),
-	FIELD("qr_lruvec", struct qr_lruvec, nr_pages, LRU),
 	FIELD("qr_slab_cache vma", struct qr_slab_cache, lock, VMA_CACHE),
 	FIELD("qr_slab_cache object", struct qr_slab_cache, lock, OBJECT_CACHE),
 	FIELD("qr_vmm", struct qr_vmm, kmalloc, 0),
@@ -151,6 +147,10 @@ static bool name_metadata(struct qr_vmm *vmm, uintptr_t address, struct qr_hot_l
 		set_name(hot, "qr_pcp", "");
 	else if (is_in(address, vmm->lru.batches, vmm->lru.nr_batches * sizeof(*vmm->lru.batches)))
 		set_name(hot, "qr_lru_batch", "");
+	else if (is_in(address, vmm->lru.vecs, vmm->lru.nr_vecs * sizeof(*vmm->lru.vecs)))
+		set_name(hot, "qr_lruvec",
+			 (address - (uintptr_t)vmm->lru.vecs) % sizeof(*vmm->lru.vecs) < QR_CACHE_LINE ? "lock"
+												       : "lists");
 	else if (is_in(address, vmm->stats.cpus, vmm->stats.nr_cpus * sizeof(*vmm->stats.cpus)))
 		set_name(hot, "qr_stat_cpu", "");
 	else if (is_in(address, zone->fresh_bits, zone->nr_span / 8))

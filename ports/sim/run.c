@@ -109,6 +109,8 @@ static void create_manager(const struct qr_cell *cell)
 		qr_sim_fail("the metadata of %llu MiB of memory do not fit", (unsigned long long)ram_mib);
 	run.port = qr_sim_port_create(nr_frames);
 	config.port = run.port;
+	config.nr_cpus_per_node = (uint32_t)(cell->machine.cpus / cell->machine.nodes);
+	config.nr_cpus_per_cluster = (uint32_t)cell->machine.cluster_cpus;
 	config.pool_address = (uint8_t *)QR_SIM_ARENA;
 	config.nr_frames_start = (uint32_t)(online_mib << 20 >> QR_PAGE_SHIFT);
 	config.metadata = (void *)QR_SIM_METADATA;
@@ -298,6 +300,12 @@ struct qr_port_space *qr_lab_space_create(struct qr_lab *lab, uint64_t *va_start
 	*va_start = QR_SIM_SPACE_START;
 	*va_end = QR_SIM_SPACE_START + QR_SIM_SPACE_BYTES;
 	return qr_sim_space_create(run.port);
+}
+
+void qr_lab_space_destroy(struct qr_lab *lab, struct qr_port_space *space)
+{
+	(void)lab;
+	qr_sim_space_destroy(space);
 }
 
 int qr_lab_touch(struct qr_lab *lab, struct qr_aspace *aspace, uint64_t va, bool is_write)

@@ -86,6 +86,8 @@ struct qr_sim_task {
 	uint32_t nr_held;
 	bool is_spinning; /* for a lock whose waiters never sleep */
 	struct qr_sim_held held[QR_SIM_MAX_LOCKS];
+	bool is_gathering; /* between unmap_begin and unmap_end: */
+	uint64_t gathered_start, gathered_end; /* pages that are unmapped but not shot down, and others */
 	struct qr_held_locks checked; /* debug builds of core */
 };
 

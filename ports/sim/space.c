@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define MAX_SPACES 1024u
+#define MAX_SPACES 8192u
 #define NR_PAGES (QR_SIM_SPACE_BYTES / QR_PAGE_SIZE)
 
 /* An entry: PFN, rights, and DYING while a mapping is being taken away: TLBs may still hold it. */
@@ -18,20 +18,28 @@ struct qr_port_space {
 	uint64_t *entries; /* [page - first], lazily backed */
 	uint64_t nr_mapped;
 	uint64_t cpus[QR_MAX_CPUS / 64]; /* bitmap: may have translations of it */
+	struct qr_port_space *next; /* among those that ended */
 };
 
 static uint32_t nr_spaces;
+static struct qr_port_space *free_spaces;
 static bool is_shootdown_left_out;
 
+static void bury(struct qr_port_space *space, uint64_t va, uint32_t nr);
 static void shoot_down(struct qr_port_space *space, uint64_t va, uint32_t nr);
 static void flush_tlb(struct qr_sim_cpu *cpu, uint32_t space, uint64_t page, uint32_t nr);
 static void take_interrupts(struct qr_sim_cpu *cpu);
 
 struct qr_port_space *qr_sim_space_create(struct qr_port *port)
 {
-	struct qr_port_space *space = calloc(1, sizeof(*space));
+	struct qr_port_space *space = free_spaces;
 
 	(void)port;
+	if (space) {
+		free_spaces = space->next;
+		return space;
+	}
+	space = calloc(1, sizeof(*space));
 	if (!space || nr_spaces == MAX_SPACES)
 		qr_sim_fail("more than %u address spaces", MAX_SPACES);
 	space->entries = qr_sim_reserve(QR_SIM_TABLES + (uint64_t)nr_spaces * NR_PAGES * sizeof(uint64_t),
@@ -44,8 +52,10 @@ void qr_sim_space_destroy(struct qr_port_space *space)
 {
 	if (space->nr_mapped)
 		qr_sim_fail("an address space ends with %llu pages mapped", (unsigned long long)space->nr_mapped);
-	munmap(space->entries, NR_PAGES * sizeof(uint64_t));
-	free(space);
+	/* Nothing of it is in a TLB: whatever was mapped was shot down. Its empty tables serve the next one. */
+	memset(space->cpus, 0, sizeof(space->cpus));
+	space->next = free_spaces;
+	free_spaces = space;
 }
 
 uint64_t qr_sim_space_nr_mapped(const struct qr_port_space *space)
@@ -160,6 +170,8 @@ int qr_port_map(struct qr_port *port, struct qr_port_space *space, uint64_t va, 
 int qr_port_unmap(struct qr_port *port, struct qr_port_space *space, uint64_t va, qr_pfn_t pfn, uint32_t nr,
 		  uint32_t prot, uint32_t *nr_done)
 {
+	struct qr_sim_task *task = qr_sim.running;
+
 	(void)port;
 	(void)prot;
 	for (uint32_t i = 0; i < nr; i++) {
@@ -171,12 +183,56 @@ int qr_port_unmap(struct qr_port *port, struct qr_port_space *space, uint64_t va
 		*entry |= ENTRY_DYING;
 	}
 	charge(nr * qr_sim.costs.pte);
-	shoot_down(space, va, nr);
-	for (uint32_t i = 0; i < nr; i++)
-		*entry_of(space, va + i * QR_PAGE_SIZE) = 0;
-	space->nr_mapped -= nr;
 	*nr_done = nr;
+	if (task && task->is_gathering) {
+		task->gathered_start = QR_MIN(task->gathered_start, va);
+		task->gathered_end = QR_MAX(task->gathered_end, va + nr * QR_PAGE_SIZE);
+	} else {
+		bury(space, va, nr);
+	}
 	return 0;
+}
+
+void qr_port_unmap_begin(struct qr_port *port, struct qr_port_space *space)
+{
+	struct qr_sim_task *task = qr_sim.running;
+
+	(void)port;
+	(void)space;
+	if (!task)
+		return;
+	if (task->is_gathering)
+		qr_sim_fail("unmap_begin in an unmap_begin");
+	task->is_gathering = true;
+	task->gathered_start = UINT64_MAX;
+	task->gathered_end = 0;
+}
+
+/* One shoot-down for all: pages between them that stay mapped lose their translations as well. */
+void qr_port_unmap_end(struct qr_port *port, struct qr_port_space *space)
+{
+	struct qr_sim_task *task = qr_sim.running;
+
+	(void)port;
+	if (!task)
+		return;
+	task->is_gathering = false;
+	if (task->gathered_start < task->gathered_end)
+		bury(space, task->gathered_start,
+		     (uint32_t)((task->gathered_end - task->gathered_start) >> QR_PAGE_SHIFT));
+}
+
+/* Takes dying pages out of all TLBs; then their entries are gone. */
+static void bury(struct qr_port_space *space, uint64_t va, uint32_t nr)
+{
+	shoot_down(space, va, nr);
+	for (uint32_t i = 0; i < nr; i++) {
+		uint64_t *entry = entry_of(space, va + i * QR_PAGE_SIZE);
+
+		space->nr_mapped -= *entry & ENTRY_DYING ? 1 : 0;
+		if (*entry & ENTRY_DYING)
+			*entry = 0;
+	}
 }
 
 int qr_port_protect(struct qr_port *port, struct qr_port_space *space, uint64_t va, qr_pfn_t pfn, uint32_t nr,

@@ -135,6 +135,30 @@ static void test_map_whole_table(void)
 	close_with_range();
 }
 
+/* Between begin and end the machine may put off what it likes; afterwards all is as with single unmaps. */
+static void test_unmap_gathered(void)
+{
+	uint64_t value = 0;
+
+	open_with_range(RW);
+	tap_check_equal(contract_map(page_va(3), 100, 8, RW), 0);
+	for (uint32_t i = 0; i < 8; i++)
+		tap_check(contract_store(page_va(3 + i), 500 + i));
+	qr_port_unmap_begin(machine.port, machine.space);
+	for (uint32_t i = 0; i < 8; i += 2)
+		tap_check_equal(contract_unmap(page_va(3 + i), 100 + i, 1, RW), 0);
+	qr_port_unmap_end(machine.port, machine.space);
+	for (uint32_t i = 0; i < 8; i++) {
+		tap_check_equal(contract_load(page_va(3 + i), &value), i % 2 == 1);
+		tap_check(i % 2 == 1 ? value == 500 + i : *contract_slot(100 + i) == 500 + i);
+	}
+	qr_port_unmap_begin(machine.port, machine.space);
+	qr_port_unmap_end(machine.port, machine.space);
+	for (uint32_t i = 1; i < 8; i += 2)
+		tap_check_equal(contract_unmap(page_va(3 + i), 100 + i, 1, RW), 0);
+	close_with_range();
+}
+
 static void test_unmap_middle(void)
 {
 	uint64_t value = 0;
@@ -420,6 +444,7 @@ static const struct tap_test tests[] = {
 	{"frames_released_read_as_zero", test_released_frames_zero},
 	{"map_shows_content_unmap_keeps_it", test_map_shows_content},
 	{"map_takes_a_whole_table", test_map_whole_table},
+	{"unmap_gathered_keeps_content_of_each", test_unmap_gathered},
 	{"unmap_middle_leaves_the_rest", test_unmap_middle},
 	{"map_outside_of_ranges_is_efault", test_map_outside_range},
 	{"protection_holds_and_changes", test_protection},

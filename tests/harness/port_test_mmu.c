@@ -374,6 +374,19 @@ int qr_port_unmap(struct qr_port *port, struct qr_port_space *space, uint64_t va
 	return stop;
 }
 
+/* Each unmap() is whole by itself. */
+void qr_port_unmap_begin(struct qr_port *port, struct qr_port_space *space)
+{
+	(void)port;
+	(void)space;
+}
+
+void qr_port_unmap_end(struct qr_port *port, struct qr_port_space *space)
+{
+	(void)port;
+	(void)space;
+}
+
 int qr_port_protect(struct qr_port *port, struct qr_port_space *space, uint64_t va, qr_pfn_t pfn, uint32_t nr,
 		    uint32_t prot, uint32_t *nr_done)
 {

@@ -1,16 +1,21 @@
 /*
- * LRU lists: each CPU adds folios, and takes the oldest off again when it has none left. An operation is an addition.
- * All lists lie under one lock; with lru-batch=0 each addition takes it, as before pagevecs.
+ * LRU lists: each CPU adds folios, and takes some off again when it has none left: its own oldest ones, as when a
+ * program frees memory, or the oldest of all, as reclaim does. An operation is an addition. With lru-batch=0 each
+ * addition and each removal takes the lock, as before pagevecs.
  */
 #include "workloads/workload.h"
 
-enum { FOLIOS, ISOLATE, THINK };
+enum { FOLIOS, ISOLATE, LEAVE, FRAMES, THINK };
+enum { LEAVE_FREED, LEAVE_RECLAIMED };
 
 #define MAX_ISOLATE 64u
 
 static const struct qr_lab_param params[] = {
 	{"folios", "256", "folios per CPU", NULL},
-	{"isolate", "32", "folios that are taken off the list at a time; 1: each by its own; 64 at most", NULL},
+	{"isolate", "32", "folios that leave the list at a time; 1: each by its own; 64 at most", NULL},
+	{"leave", "freed", "which: the CPU's own oldest, or the oldest of the list", "freed,reclaimed"},
+	{"frames", "apart", "a CPU's frames lie together, as with per-CPU page lists, or among those of others",
+	 "apart,mixed"},
 	{"think", "2000", "mean time between two additions, ns", NULL},
 	{NULL, NULL, NULL, NULL},
 };
@@ -18,6 +23,8 @@ static const struct qr_lab_param params[] = {
 struct cpu_state {
 	uint64_t nr; /* folios in hand */
 	struct qr_frame *folios[MAX_ISOLATE];
+	uint64_t oldest; /* place in the ring */
+	struct qr_frame **ring; /* LEAVE_FREED: [folio] the CPU's own, the oldest first from there on */
 } QR_ALIGNED(QR_CACHE_LINE);
 
 struct state {
@@ -44,29 +51,53 @@ static int setup(struct qr_lab *lab)
 		return QR_EINVAL;
 	lab->state = state;
 	state->cpus = qr_lab_alloc(lab, lab->nr_cpus * sizeof(*state->cpus));
+	for (uint32_t cpu = 0; cpu < lab->nr_cpus; cpu++)
+		state->cpus[cpu].ring = qr_lab_alloc(lab, lab->values[FOLIOS] * sizeof(struct qr_frame *));
+	for (uint64_t at = 0; at < lab->values[FOLIOS] * lab->nr_cpus; at++) {
+		uint64_t cpu = lab->values[FRAMES] ? at % lab->nr_cpus : at / lab->values[FOLIOS];
+		uint64_t i = lab->values[FRAMES] ? at / lab->nr_cpus : at % lab->values[FOLIOS];
+
+		state->cpus[cpu].ring[i] = folio_create(lab);
+		if (!state->cpus[cpu].ring[i])
+			return QR_ENOMEM;
+	}
 	/* By turns, so that neighbours on the list belong to different CPUs. */
 	for (uint64_t i = 0; i < lab->values[FOLIOS]; i++) {
-		for (uint32_t cpu = 0; cpu < lab->nr_cpus; cpu++) {
-			struct qr_frame *folio = folio_create(lab);
-
-			if (!folio)
-				return QR_ENOMEM;
-			qr_lru_add(&lab->vmm->lru, folio);
-		}
+		for (uint32_t cpu = 0; cpu < lab->nr_cpus; cpu++)
+			qr_lru_add(&lab->vmm->lru, state->cpus[cpu].ring[i]);
 	}
 	qr_lru_drain(&lab->vmm->lru);
 	return 0;
+}
+
+/* Takes the CPU's oldest folios off as those that free them do: their last reference is gone. */
+static void take_own(struct qr_lab *lab, struct cpu_state *mine)
+{
+	mine->nr = lab->values[ISOLATE];
+	for (uint64_t i = 0; i < mine->nr; i++) {
+		struct qr_frame *folio = mine->ring[(mine->oldest + i) % lab->values[FOLIOS]];
+
+		qr_store_relaxed(&folio->refs, 0);
+		/* Backwards: the one that is added next is the last. */
+		mine->folios[mine->nr - 1 - i] = folio;
+	}
+	mine->oldest += mine->nr;
+	qr_lru_remove_dying(&lab->vmm->lru, mine->folios, (uint32_t)mine->nr);
+	for (uint64_t i = 0; i < mine->nr; i++)
+		qr_store_release(&mine->folios[i]->refs, 2);
 }
 
 static void run(struct qr_lab *lab, uint32_t cpu)
 {
 	struct state *state = lab->state;
 	struct cpu_state *mine = &state->cpus[cpu];
-	struct qr_lruvec *lru = &lab->vmm->lru;
+	struct qr_lru *lru = &lab->vmm->lru;
 
 	while (qr_lab_running(lab)) {
 		qr_lab_think(lab, lab->values[THINK]);
-		if (!mine->nr) {
+		if (!mine->nr && lab->values[LEAVE] == LEAVE_FREED) {
+			take_own(lab, mine);
+		} else if (!mine->nr) {
 			mine->nr = qr_lru_isolate(lru, QR_LRU_ACTIVE, (uint32_t)lab->values[ISOLATE], mine->folios);
 			if (!mine->nr)
 				qr_lab_fail("the list is empty", 0);
@@ -79,7 +110,7 @@ static void run(struct qr_lab *lab, uint32_t cpu)
 static const char *check(struct qr_lab *lab)
 {
 	struct state *state = lab->state;
-	struct qr_lruvec *lru = &lab->vmm->lru;
+	struct qr_lru *lru = &lab->vmm->lru;
 	uint64_t nr = 0;
 
 	if (!qr_lru_is_valid(lru))
@@ -87,7 +118,7 @@ static const char *check(struct qr_lab *lab)
 	qr_lru_drain(lru);
 	for (uint32_t cpu = 0; cpu < lab->nr_cpus; cpu++)
 		nr += state->cpus[cpu].nr;
-	if (nr + lru->nr_pages[QR_LRU_ACTIVE] != lab->nr_cpus * lab->values[FOLIOS])
+	if (nr + qr_lru_nr_pages(lru, QR_LRU_ACTIVE) != lab->nr_cpus * lab->values[FOLIOS])
 		return "folios were lost";
 	return qr_lru_is_valid(lru) ? NULL : "the LRU lists are not valid after a drain";
 }
@@ -95,7 +126,7 @@ static const char *check(struct qr_lab *lab)
 extern const struct qr_lab_workload qr_lab_lru;
 const struct qr_lab_workload qr_lab_lru = {
 	.name = "lru",
-	.help = "folios put on the LRU lists and isolated; an operation is an addition",
+	.help = "folios put on the LRU lists and taken off; an operation is an addition",
 	.params = params,
 	.setup = setup,
 	.run = run,

@@ -59,6 +59,8 @@ void qr_lab_store(uint64_t *at, uint64_t value);
 uint64_t qr_lab_exchange(uint64_t *at, uint64_t value);
 /* A machine's address space for qr_aspace_create(), and its bounds. */
 struct qr_port_space *qr_lab_space_create(struct qr_lab *lab, uint64_t *va_start, uint64_t *va_end);
+/* After qr_aspace_destroy(), or the fork that failed. */
+void qr_lab_space_destroy(struct qr_lab *lab, struct qr_port_space *space);
 /* The program's access to va, with the page fault that it may need. Returns 0 or what the fault ended with. */
 int qr_lab_touch(struct qr_lab *lab, struct qr_aspace *aspace, uint64_t va, bool is_write);
 /* The workload cannot go on: ends the program with status 1. */

@@ -207,9 +207,14 @@ static void step_balloon(uint64_t *random)
 
 static void check_counts(void)
 {
+	uint32_t step = zone.nr_onlined_span / 64;
+
 	tap_check(qr_zone_is_valid(&zone));
 	tap_check_equal(qr_zone_nr_free(&zone), model.nr[FREE]);
 	tap_check_equal(zone.nr_online, model.nr[FREE] + model.nr[TAKEN]);
+	/* What the quick answers rest on: never too high, and not far too low. */
+	tap_check(zone.nr_free_least <= zone.nr_buddy_free && zone.nr_buddy_free - zone.nr_free_least <= 2 * step);
+	tap_check(qr_zone_has_free(&zone, model.nr[FREE]) && !qr_zone_has_free(&zone, model.nr[FREE] + 1));
 	for (int mark = 0; mark < QR_NR_WMARKS; mark++)
 		tap_check_equal(qr_zone_is_above(&zone, (enum qr_watermark)mark, 10),
 				model.nr[FREE] >= zone.watermark[mark] + 10);
@@ -465,6 +470,9 @@ static void test_damaged(void)
 	zone.nr_buddy_free++;
 	tap_check(!qr_zone_is_valid(&zone));
 	zone.nr_buddy_free--;
+	zone.nr_free_least += zone.nr_onlined_span;
+	tap_check(!qr_zone_is_valid(&zone));
+	zone.nr_free_least -= zone.nr_onlined_span;
 	qr_fresh_set(&zone, frame, 0);
 	tap_check(!qr_zone_is_valid(&zone));
 	(void)qr_fresh_clear(&zone, frame, 0);

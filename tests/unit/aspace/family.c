@@ -241,8 +241,8 @@ static void count_process(const struct process *process, struct census *census)
 		census->nr_entries[qr_pte_pfn(pte).nr]++;
 		census->is_writable[qr_pte_pfn(pte).nr] |= qr_pte_is_writable(pte);
 	}
-	tap_check_equal(qr_load_relaxed(&aspace->nr_resident), nr_resident);
-	tap_check_equal(qr_load_relaxed(&aspace->nr_swapped), nr_swapped);
+	tap_check_equal(qr_aspace_nr_resident(aspace), nr_resident);
+	tap_check_equal(qr_aspace_nr_swapped(aspace), nr_swapped);
 	tap_check(qr_aspace_is_valid(aspace));
 }
 

@@ -54,7 +54,7 @@ void machine_close(struct machine *machine)
 	qr_lru_drain(&vmm->lru);
 	tap_check(qr_lru_is_valid(&vmm->lru));
 	for (unsigned list = 0; list < QR_NR_LRU_LISTS; list++)
-		tap_check_equal(vmm->lru.nr_pages[list], 0);
+		tap_check_equal(qr_lru_nr_pages(&vmm->lru, (enum qr_lru_list)list), 0);
 	tap_check_equal(qr_slab_nr_in_use(&vmm->vma_cache), 0);
 	tap_check_equal(qr_slab_nr_in_use(&vmm->object_cache), 0);
 	qr_swap_usage(vmm->swap, &usage);

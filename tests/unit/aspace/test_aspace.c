@@ -154,7 +154,7 @@ static void test_remap_moves(void)
 	guard = map(va + 600 * PAGE, 1, QR_PROT_READ);
 	write_pages(va, 600, 1000);
 	tap_check_equal(qr_advise(machine.aspace, va, 100 * PAGE, QR_ADVISE_PAGEOUT), 0);
-	tap_check(machine.aspace->nr_swapped >= 100);
+	tap_check(qr_aspace_nr_swapped(machine.aspace) >= 100);
 	tap_check_equal(qr_remap(machine.aspace, va, 600 * PAGE, 700 * PAGE, 0, 0, &moved), QR_ENOMEM);
 	before = port_test_counts(machine.port);
 	tap_check_equal(qr_remap(machine.aspace, va, 600 * PAGE, 700 * PAGE, QR_REMAP_MAYMOVE, 0, &moved), 0);
@@ -174,7 +174,7 @@ static void test_remap_moves(void)
 	tap_check_equal(moved, va);
 	check_pages(va, 600, 1000, 1);
 	tap_check_equal(qr_advise(machine.aspace, va, 650 * PAGE, QR_ADVISE_PAGEOUT), 0);
-	tap_check(machine.aspace->nr_resident < 32);
+	tap_check(qr_aspace_nr_resident(machine.aspace) < 32);
 	check_pages(va, 600, 1000, 1);
 	/* In place, both ways. */
 	tap_check_equal(qr_remap(machine.aspace, va, 650 * PAGE, 10 * PAGE, 0, 0, &moved), 0);
@@ -239,7 +239,7 @@ static void test_lock_limit(void)
 	tap_check_equal(qr_lock(machine.aspace, va + 400 * PAGE, 113 * PAGE), QR_ENOMEM);
 	tap_check_equal(qr_advise(machine.aspace, va, PAGE, QR_ADVISE_DONTNEED), QR_EINVAL);
 	tap_check_equal(qr_advise(machine.aspace, va, PAGE, QR_ADVISE_PAGEOUT), QR_EINVAL);
-	tap_check(machine.aspace->nr_resident >= 400);
+	tap_check(qr_aspace_nr_resident(machine.aspace) >= 400);
 	tap_check_equal(qr_unmap(machine.aspace, va + 100 * PAGE, 100 * PAGE), 0);
 	tap_check_equal(machine.aspace->nr_locked, 300);
 	tap_check_equal(qr_lock(machine.aspace, va + 1000 * PAGE, 30 * PAGE), QR_ENOMEM); /* a hole at its end */
@@ -366,15 +366,15 @@ static void test_populate(void)
 	open_machine();
 	va = map(0, 200, RW);
 	tap_check_equal(qr_advise(machine.aspace, va, 200 * PAGE, QR_ADVISE_WILLNEED), 0);
-	tap_check_equal(machine.aspace->nr_resident, 0);
+	tap_check_equal(qr_aspace_nr_resident(machine.aspace), 0);
 	tap_check_equal(qr_advise(machine.aspace, va, 200 * PAGE, QR_ADVISE_POPULATE), 0);
-	tap_check_equal(machine.aspace->nr_resident, 200);
+	tap_check_equal(qr_aspace_nr_resident(machine.aspace), 200);
 	tap_check_equal(port_test_nr_mapped(machine.space), 200);
 	write_pages(va, 200, 1);
 	tap_check_equal(qr_advise(machine.aspace, va, 200 * PAGE, QR_ADVISE_PAGEOUT), 0);
-	tap_check_equal(machine.aspace->nr_swapped, 200);
+	tap_check_equal(qr_aspace_nr_swapped(machine.aspace), 200);
 	tap_check_equal(qr_advise(machine.aspace, va, 200 * PAGE, QR_ADVISE_WILLNEED), 0);
-	tap_check_equal(machine.aspace->nr_swapped, 0);
+	tap_check_equal(qr_aspace_nr_swapped(machine.aspace), 0);
 	check_pages(va, 200, 1, 1);
 	close_machine();
 }

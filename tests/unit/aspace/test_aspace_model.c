@@ -428,8 +428,8 @@ static void note_machine(const struct machine *machine)
 {
 	tap_note("%llu VMAs, %llu pages resident, %llu in swap, %llu stored in all",
 		 (unsigned long long)machine->aspace->nr_vmas,
-		 (unsigned long long)qr_load_relaxed(&machine->aspace->nr_resident),
-		 (unsigned long long)qr_load_relaxed(&machine->aspace->nr_swapped),
+		 (unsigned long long)qr_aspace_nr_resident(machine->aspace),
+		 (unsigned long long)qr_aspace_nr_swapped(machine->aspace),
 		 (unsigned long long)qr_stat_sum(&machine->vmm->stats, QR_STAT_swapout_pages));
 }
 

@@ -195,8 +195,8 @@ static void test_swap(void)
 	qr_swap_usage(machine.vmm->swap, &usage);
 	tap_check_equal(usage.nr_slots, 64);
 	for (uint32_t n = 0; n < 3; n++) {
-		tap_check_equal(qr_load_relaxed(&children[n]->nr_swapped), 64);
-		tap_check_equal(qr_load_relaxed(&children[n]->nr_resident), 0);
+		tap_check_equal(qr_aspace_nr_swapped(children[n]), 64);
+		tap_check_equal(qr_aspace_nr_resident(children[n]), 0);
 	}
 	for (uint32_t i = 0; i < 64; i++)
 		tap_check_equal(port_test_write_u64(spaces[1], va_of(i), 2000 + i), 0);
@@ -229,17 +229,17 @@ static void test_locked(void)
 	tap_check_equal(qr_lock(machine.aspace, BASE, 16 * PAGE), 0);
 	qr_lru_drain(&machine.vmm->lru);
 	tap_check_equal(qr_advise(child, BASE, 16 * PAGE, QR_ADVISE_PAGEOUT), 0);
-	tap_check_equal(qr_load_relaxed(&machine.aspace->nr_resident), 16);
-	tap_check_equal(qr_load_relaxed(&child->nr_swapped), 8);
+	tap_check_equal(qr_aspace_nr_resident(machine.aspace), 16);
+	tap_check_equal(qr_aspace_nr_swapped(child), 8);
 	/* An unlock by somebody else changes nothing. */
 	tap_check_equal(qr_lock(child, BASE, 16 * PAGE), 0);
 	tap_check_equal(qr_unlock(child, BASE, 16 * PAGE), 0);
 	(void)qr_reclaim(machine.vmm, 64);
-	tap_check_equal(qr_load_relaxed(&machine.aspace->nr_resident), 16);
+	tap_check_equal(qr_aspace_nr_resident(machine.aspace), 16);
 	tap_check_equal(qr_unlock(machine.aspace, BASE, 16 * PAGE), 0);
 	for (uint32_t round = 0; round < 8; round++)
 		(void)qr_reclaim(machine.vmm, 64);
-	tap_check_equal(qr_load_relaxed(&machine.aspace->nr_resident), 0);
+	tap_check_equal(qr_aspace_nr_resident(machine.aspace), 0);
 	check_values(machine.space, 0, 16, 0);
 	check_values(space, 0, 8, 3000);
 	check_values(space, 8, 8, 0);

@@ -22,7 +22,8 @@
 #define NR_ADDS (200u * QR_LRU_BATCH)
 
 static struct qr_zone zone;
-static struct qr_lruvec lruvec;
+static struct qr_lru lru;
+static struct qr_lruvec lruvecs[PORT_TEST_CPUS];
 static struct qr_lru_batch batches[PORT_TEST_CPUS];
 
 /* Frees as the manager does, but only marks the frame. */
@@ -35,7 +36,7 @@ void qr_folio_put(struct qr_vmm *vmm, struct qr_frame *folio, uint32_t nr)
 	if (before != nr)
 		return;
 	if (qr_folio_test(folio, QR_FOLIO_LRU))
-		tap_check(qr_lru_remove(&lruvec, folio));
+		tap_check(qr_lru_remove(&lru, folio));
 	tap_check(!qr_folio_test(folio, QR_FOLIO_LRU | QR_FOLIO_ACTIVE | QR_FOLIO_LRU_UNEVICTABLE));
 	/* Release: pairs with the acquire of is_free(). */
 	qr_store_release(&folio->flags, (uint32_t)QR_FRAME_FREE);
@@ -46,7 +47,7 @@ static bool is_free(const struct qr_frame *folio)
 	return (qr_load_acquire(&folio->flags) & QR_FRAME_KIND_MASK) == QR_FRAME_FREE;
 }
 
-static void setup_with(uint32_t nr_folios, uint32_t nr_batches)
+static void setup_with(uint32_t nr_folios, uint32_t nr_batches, uint32_t nr_cpus_per_vec)
 {
 	memset(&zone, 0, sizeof(zone));
 	zone.nr_span = nr_folios << MAX_ORDER;
@@ -57,12 +58,12 @@ static void setup_with(uint32_t nr_folios, uint32_t nr_batches)
 	for (uint32_t i = 0; i < zone.nr_span; i++)
 		qr_frame_set_kind(&zone.memmap[i], QR_FRAME_FREE, 0);
 	memset(batches, 0, sizeof(batches));
-	qr_lru_init(&lruvec, &zone, batches, nr_batches);
+	qr_lru_init(&lru, &zone, lruvecs, nr_cpus_per_vec, batches, nr_batches);
 }
 
 static void setup(uint32_t nr_folios)
 {
-	setup_with(nr_folios, PORT_TEST_CPUS);
+	setup_with(nr_folios, PORT_TEST_CPUS, 0);
 }
 
 static void teardown(void)
@@ -91,7 +92,9 @@ struct sequence {
 enum place { PLACE_FREE, PLACE_BATCH, PLACE_LIST, PLACE_ISOLATED };
 
 static struct {
-	struct sequence lists[QR_NR_LRU_LISTS];
+	uint32_t nr_vecs, nr_cpus_per_vec;
+	struct sequence lists[PORT_TEST_CPUS][QR_NR_LRU_LISTS]; /* [lruvec][list] */
+	unsigned vec[NR_FOLIOS];
 	struct sequence batches[PORT_TEST_CPUS]; /* the oldest first */
 	enum place place[NR_FOLIOS];
 	unsigned list[NR_FOLIOS];
@@ -120,7 +123,7 @@ static void sequence_remove(struct sequence *sequence, uint32_t item)
 
 static void model_list_add(uint32_t i, unsigned list, bool is_tail)
 {
-	sequence_insert(&model.lists[list], is_tail ? model.lists[list].nr : 0, i);
+	sequence_insert(&model.lists[model.vec[i]][list], is_tail ? model.lists[model.vec[i]][list].nr : 0, i);
 	model.place[i] = PLACE_LIST;
 	model.list[i] = list;
 }
@@ -128,7 +131,7 @@ static void model_list_add(uint32_t i, unsigned list, bool is_tail)
 static void model_free(uint32_t i)
 {
 	if (model.place[i] == PLACE_LIST)
-		sequence_remove(&model.lists[model.list[i]], i);
+		sequence_remove(&model.lists[model.vec[i]][model.list[i]], i);
 	model.place[i] = PLACE_FREE;
 }
 
@@ -139,6 +142,7 @@ static void model_flush(unsigned cpu)
 	for (uint32_t k = 0; k < batch->nr; k++) {
 		uint32_t i = batch->items[k];
 
+		model.vec[i] = QR_MIN(cpu / model.nr_cpus_per_vec, model.nr_vecs - 1);
 		model_list_add(i, model.is_unevictable[i] ? QR_LRU_UNEVICTABLE : QR_LRU_ACTIVE, false);
 	}
 	for (uint32_t k = 0; k < batch->nr; k++) {
@@ -158,11 +162,11 @@ static void step_add(uint32_t i)
 	model.is_unevictable[i] = !tap_random_below(&model.random, 5);
 	if (model.is_unevictable[i])
 		qr_folio_set(folio_at(i), QR_FOLIO_UNEVICTABLE);
-	qr_lru_add(&lruvec, folio_at(i));
+	qr_lru_add(&lru, folio_at(i));
 	model.user_refs[i] = 1;
 	model.place[i] = PLACE_BATCH;
 	sequence_insert(&model.batches[model.cpu], model.batches[model.cpu].nr, i);
-	if (model.batches[model.cpu].nr == QR_LRU_BATCH || !lruvec.nr_batches)
+	if (model.batches[model.cpu].nr == QR_LRU_BATCH || !lru.nr_batches)
 		model_flush(model.cpu);
 }
 
@@ -192,7 +196,7 @@ static void step_drop_many(void)
 		folios[nr++] = folio_at(i);
 		qr_store_relaxed(&folio_at(i)->refs, 0);
 	}
-	qr_lru_remove_dying(&lruvec, folios, nr);
+	qr_lru_remove_dying(&lru, folios, nr);
 	for (uint32_t k = 0; k < nr; k++) {
 		tap_check(!qr_folio_test(folios[k], QR_FOLIO_LRU | QR_FOLIO_ACTIVE | QR_FOLIO_LRU_UNEVICTABLE));
 		qr_store_release(&folios[k]->flags, (uint32_t)QR_FRAME_FREE);
@@ -205,10 +209,10 @@ static void step_rescue(uint32_t i)
 		return;
 	qr_folio_clear(folio_at(i), QR_FOLIO_UNEVICTABLE);
 	model.is_unevictable[i] = false;
-	qr_lru_rescue(&lruvec, folio_at(i));
+	qr_lru_rescue(&lru, folio_at(i));
 	if (model.place[i] != PLACE_LIST || model.list[i] != QR_LRU_UNEVICTABLE)
 		return;
-	sequence_remove(&model.lists[QR_LRU_UNEVICTABLE], i);
+	sequence_remove(&model.lists[model.vec[i]][QR_LRU_UNEVICTABLE], i);
 	model_list_add(i, QR_LRU_ACTIVE, false);
 }
 
@@ -228,11 +232,11 @@ static void step_remove(uint32_t i)
 {
 	bool is_on_list = model.place[i] == PLACE_LIST;
 
-	tap_check_equal(qr_lru_remove(&lruvec, folio_at(i)), is_on_list);
+	tap_check_equal(qr_lru_remove(&lru, folio_at(i)), is_on_list);
 	if (!is_on_list)
 		return;
 	qr_folio_get(folio_at(i), 1); /* isolated folios have a pin in this model */
-	sequence_remove(&model.lists[model.list[i]], i);
+	sequence_remove(&model.lists[model.vec[i]][model.list[i]], i);
 	model.place[i] = PLACE_ISOLATED;
 }
 
@@ -243,7 +247,7 @@ static void step_put_back(uint32_t i)
 
 	if (model.place[i] != PLACE_ISOLATED)
 		return;
-	qr_lru_put_back(&lruvec, folio_at(i), (enum qr_lru_list)list, is_tail);
+	qr_lru_put_back(&lru, folio_at(i), (enum qr_lru_list)list, is_tail);
 	if (list == QR_LRU_UNEVICTABLE) {
 		is_tail = false;
 		list = model.is_unevictable[i] ? QR_LRU_UNEVICTABLE : QR_LRU_ACTIVE;
@@ -254,47 +258,78 @@ static void step_put_back(uint32_t i)
 		model_free(i);
 }
 
+/* The lruvec with the most pages on the list, the first of them. */
+static unsigned model_longest(unsigned list)
+{
+	uint32_t nr_most = 0;
+	unsigned found = 0;
+
+	for (unsigned vec = 0; vec < model.nr_vecs; vec++) {
+		const struct sequence *sequence = &model.lists[vec][list];
+		uint32_t nr = 0;
+
+		for (uint32_t k = 0; k < sequence->nr; k++)
+			nr += qr_folio_nr_pages(folio_at(sequence->items[k]));
+		if (nr > nr_most) {
+			nr_most = nr;
+			found = vec;
+		}
+	}
+	return found;
+}
+
 static void step_isolate(void)
 {
 	unsigned list = tap_random_below(&model.random, QR_NR_LRU_LISTS);
 	uint32_t nr = tap_random_below(&model.random, 6);
+	struct sequence *sequence = &model.lists[model_longest(list)][list];
 	struct qr_frame *folios[6];
-	uint32_t expected = QR_MIN(nr, model.lists[list].nr);
+	uint32_t expected = QR_MIN(nr, sequence->nr);
 
-	tap_check_equal(qr_lru_isolate(&lruvec, (enum qr_lru_list)list, nr, folios), expected);
+	tap_check_equal(qr_lru_isolate(&lru, (enum qr_lru_list)list, nr, folios), expected);
 	for (uint32_t k = 0; k < expected && !tap_has_failed(); k++) {
-		uint32_t i = model.lists[list].items[model.lists[list].nr - 1];
+		uint32_t i = sequence->items[sequence->nr - 1];
 
 		tap_check(folios[k] == folio_at(i));
 		tap_check_equal(folios[k]->refs, model.user_refs[i] + 1);
-		sequence_remove(&model.lists[list], i);
+		sequence_remove(sequence, i);
 		model.place[i] = PLACE_ISOLATED;
 	}
 }
 
+static void compare_list(unsigned vec, unsigned list)
+{
+	const struct sequence *sequence = &model.lists[vec][list];
+	uint32_t next = lruvecs[vec].lists[list].head;
+
+	tap_check_equal(lruvecs[vec].lists[list].nr, sequence->nr);
+	for (uint32_t k = 0; k < sequence->nr && !tap_has_failed(); k++) {
+		tap_require(next != QR_PFN_NONE);
+		tap_check(qr_zone_frame(&zone, next) == folio_at(sequence->items[k]));
+		next = qr_zone_frame(&zone, next)->next;
+	}
+	tap_check_equal(next, QR_PFN_NONE);
+}
+
 static void compare(void)
 {
-	tap_check(qr_lru_is_valid(&lruvec));
-	for (unsigned list = 0; list < QR_NR_LRU_LISTS && !tap_has_failed(); list++) {
-		uint32_t next = lruvec.lists[list].head;
-
-		tap_check_equal(lruvec.lists[list].nr, model.lists[list].nr);
-		for (uint32_t k = 0; k < model.lists[list].nr && !tap_has_failed(); k++) {
-			tap_require(next != QR_PFN_NONE);
-			tap_check(qr_zone_frame(&zone, next) == folio_at(model.lists[list].items[k]));
-			next = qr_zone_frame(&zone, next)->next;
-		}
-		tap_check_equal(next, QR_PFN_NONE);
+	tap_check(qr_lru_is_valid(&lru));
+	for (unsigned vec = 0; vec < model.nr_vecs; vec++) {
+		for (unsigned list = 0; list < QR_NR_LRU_LISTS && !tap_has_failed(); list++)
+			compare_list(vec, list);
 	}
 	for (uint32_t i = 0; i < NR_FOLIOS; i++)
 		tap_check_equal(is_free(folio_at(i)), model.place[i] == PLACE_FREE);
 }
 
-static void run_model(uint32_t nr_batches)
+static void run_model(uint32_t nr_batches, uint32_t nr_cpus_per_vec)
 {
 	memset(&model, 0, sizeof(model));
 	model.random = tap_seed();
-	setup_with(NR_FOLIOS, nr_batches);
+	model.nr_cpus_per_vec = nr_cpus_per_vec ? nr_cpus_per_vec : PORT_TEST_CPUS;
+	model.nr_vecs = (PORT_TEST_CPUS - 1) / model.nr_cpus_per_vec + 1;
+	setup_with(NR_FOLIOS, nr_batches, nr_cpus_per_vec);
+	tap_check_equal(lru.nr_vecs, model.nr_vecs);
 	for (uint32_t step = 0; step < NR_STEPS && !tap_has_failed(); step++) {
 		uint32_t i = tap_random_below(&model.random, NR_FOLIOS);
 
@@ -302,7 +337,7 @@ static void run_model(uint32_t nr_batches)
 		port_test_set_cpu(model.cpu);
 		switch (tap_random_below(&model.random, 18)) {
 		case 0:
-			qr_lru_drain(&lruvec);
+			qr_lru_drain(&lru);
 			for (unsigned cpu = 0; cpu < PORT_TEST_CPUS; cpu++)
 				model_flush(cpu);
 			break;
@@ -337,12 +372,14 @@ static void run_model(uint32_t nr_batches)
 
 static void test_model(void)
 {
-	run_model(PORT_TEST_CPUS);
+	run_model(PORT_TEST_CPUS, 0);
+	run_model(0, 0);
 }
 
-static void test_model_unbatched(void)
+static void test_model_several(void)
 {
-	run_model(0);
+	run_model(PORT_TEST_CPUS, 1);
+	run_model(0, (PORT_TEST_CPUS + 1) / 2);
 }
 
 /* ---- Single properties ---- */
@@ -354,17 +391,17 @@ static void test_isolate_skips_dying(void)
 	setup(4);
 	for (uint32_t i = 0; i < 4; i++) {
 		folio_make(folio_at(i), 0);
-		qr_lru_add(&lruvec, folio_at(i));
+		qr_lru_add(&lru, folio_at(i));
 	}
-	qr_lru_drain(&lruvec);
+	qr_lru_drain(&lru);
 	/* The oldest and the third are being freed by somebody who has not come to take them off yet. */
 	qr_store_relaxed(&folio_at(0)->refs, 0);
 	qr_store_relaxed(&folio_at(2)->refs, 0);
-	tap_check_equal(qr_lru_isolate(&lruvec, QR_LRU_ACTIVE, 4, folios), 2);
+	tap_check_equal(qr_lru_isolate(&lru, QR_LRU_ACTIVE, 4, folios), 2);
 	tap_check(folios[0] == folio_at(1) && folios[1] == folio_at(3));
-	tap_check(qr_lru_remove(&lruvec, folio_at(0)) && qr_lru_remove(&lruvec, folio_at(2)));
-	tap_check(qr_lru_is_valid(&lruvec));
-	tap_check_equal(lruvec.nr_pages[QR_LRU_ACTIVE], 0);
+	tap_check(qr_lru_remove(&lru, folio_at(0)) && qr_lru_remove(&lru, folio_at(2)));
+	tap_check(qr_lru_is_valid(&lru));
+	tap_check_equal(qr_lru_nr_pages(&lru, QR_LRU_ACTIVE), 0);
 	teardown();
 }
 
@@ -372,8 +409,8 @@ static void test_put_back_twice_panics(void)
 {
 	setup(1);
 	folio_make(folio_at(0), 0);
-	qr_lru_put_back(&lruvec, folio_at(0), QR_LRU_INACTIVE, false);
-	tap_check(PORT_TEST_PANICS(qr_lru_put_back(&lruvec, folio_at(0), QR_LRU_ACTIVE, false)));
+	qr_lru_put_back(&lru, folio_at(0), QR_LRU_INACTIVE, false);
+	tap_check(PORT_TEST_PANICS(qr_lru_put_back(&lru, folio_at(0), QR_LRU_ACTIVE, false)));
 	teardown();
 }
 
@@ -381,13 +418,13 @@ static void test_is_valid_sees_damage(void)
 {
 	setup(2);
 	folio_make(folio_at(0), 1);
-	qr_lru_put_back(&lruvec, folio_at(0), QR_LRU_INACTIVE, false);
-	tap_check(qr_lru_is_valid(&lruvec));
+	qr_lru_put_back(&lru, folio_at(0), QR_LRU_INACTIVE, false);
+	tap_check(qr_lru_is_valid(&lru));
 	qr_folio_set(folio_at(0), QR_FOLIO_ACTIVE);
-	tap_check(!qr_lru_is_valid(&lruvec));
+	tap_check(!qr_lru_is_valid(&lru));
 	qr_folio_clear(folio_at(0), QR_FOLIO_ACTIVE);
-	lruvec.nr_pages[QR_LRU_INACTIVE]++;
-	tap_check(!qr_lru_is_valid(&lruvec));
+	lruvecs[0].nr_pages[QR_LRU_INACTIVE]++;
+	tap_check(!qr_lru_is_valid(&lru));
 	teardown();
 }
 
@@ -415,7 +452,7 @@ static void add_many(void *argument)
 
 	for (uint32_t i = 0; i < NR_ADDS; i++) {
 		folio_make(folio_at(first + i), 0);
-		qr_lru_add(&lruvec, folio_at(first + i));
+		qr_lru_add(&lru, folio_at(first + i));
 	}
 }
 
@@ -427,12 +464,10 @@ static void test_batches_save_lock_takes(void)
 
 	setup((uint32_t)nr_adds);
 	run_threads(add_many);
-	qr_lru_drain(&lruvec);
-	tap_check(lruvec.nr_lock_takes <= limit);
-	tap_check_equal(lruvec.nr_pages[QR_LRU_ACTIVE], nr_adds);
-	tap_check(qr_lru_is_valid(&lruvec));
-	tap_note("%llu additions, %llu lock takes", (unsigned long long)nr_adds,
-		 (unsigned long long)lruvec.nr_lock_takes);
+	qr_lru_drain(&lru);
+	tap_check(qr_lru_nr_lock_takes(&lru) <= limit);
+	tap_check_equal(qr_lru_nr_pages(&lru, QR_LRU_ACTIVE), nr_adds);
+	tap_check(qr_lru_is_valid(&lru));
 	teardown();
 }
 
@@ -444,23 +479,23 @@ static void test_dying_together(void)
 		uint32_t nr = QR_ARRAY_SIZE(folios);
 		uint64_t nr_takes;
 
-		setup_with(nr, nr_batches);
+		setup_with(nr, nr_batches, 0);
 		for (uint32_t i = 0; i < nr; i++) {
 			folios[i] = folio_at(i);
 			folio_make(folios[i], 0);
-			qr_lru_add(&lruvec, folios[i]);
+			qr_lru_add(&lru, folios[i]);
 		}
-		qr_lru_drain(&lruvec);
-		tap_check_equal(lruvec.nr_lock_takes, nr_batches ? 3 : nr);
-		nr_takes = lruvec.nr_lock_takes;
-		qr_lru_remove_dying(&lruvec, folios, nr);
-		tap_check_equal(lruvec.nr_lock_takes - nr_takes, nr_batches ? 3 : nr);
-		tap_check_equal(lruvec.nr_pages[QR_LRU_ACTIVE], 0);
-		tap_check(qr_lru_is_valid(&lruvec));
+		qr_lru_drain(&lru);
+		tap_check_equal(qr_lru_nr_lock_takes(&lru), nr_batches ? 3 : nr);
+		nr_takes = qr_lru_nr_lock_takes(&lru);
+		qr_lru_remove_dying(&lru, folios, nr);
+		tap_check_equal(qr_lru_nr_lock_takes(&lru) - nr_takes, nr_batches ? 3 : nr);
+		tap_check_equal(qr_lru_nr_pages(&lru, QR_LRU_ACTIVE), 0);
+		tap_check(qr_lru_is_valid(&lru));
 		/* Not on a list any more: nothing to take the lock for. */
-		nr_takes = lruvec.nr_lock_takes;
-		qr_lru_remove_dying(&lruvec, folios, nr);
-		tap_check_equal(lruvec.nr_lock_takes, nr_takes);
+		nr_takes = qr_lru_nr_lock_takes(&lru);
+		qr_lru_remove_dying(&lru, folios, nr);
+		tap_check_equal(qr_lru_nr_lock_takes(&lru), nr_takes);
 		teardown();
 	}
 }
@@ -471,12 +506,12 @@ static void test_dead_in_batch(void)
 	setup(QR_LRU_BATCH);
 	for (uint32_t i = 0; i < QR_LRU_BATCH; i++) {
 		folio_make(folio_at(i), 0);
-		qr_lru_add(&lruvec, folio_at(i));
+		qr_lru_add(&lru, folio_at(i));
 		if (i < QR_LRU_BATCH - 1)
 			qr_folio_put(NULL, folio_at(i), 1);
 	}
-	tap_check_equal(lruvec.nr_lock_takes, 1);
-	tap_check_equal(lruvec.nr_pages[QR_LRU_ACTIVE], 1);
+	tap_check_equal(qr_lru_nr_lock_takes(&lru), 1);
+	tap_check_equal(qr_lru_nr_pages(&lru, QR_LRU_ACTIVE), 1);
 	for (uint32_t i = 0; i < QR_LRU_BATCH - 1; i++)
 		tap_check(is_free(folio_at(i)));
 	teardown();
@@ -486,10 +521,10 @@ static void test_dead_in_batch(void)
 static void shuffle(uint64_t *random)
 {
 	struct qr_frame *folios[8];
-	uint32_t nr = qr_lru_isolate(&lruvec, (enum qr_lru_list)tap_random_below(random, QR_NR_LRU_LISTS), 8, folios);
+	uint32_t nr = qr_lru_isolate(&lru, (enum qr_lru_list)tap_random_below(random, QR_NR_LRU_LISTS), 8, folios);
 
 	for (uint32_t k = 0; k < nr; k++) {
-		qr_lru_put_back(&lruvec, folios[k], (enum qr_lru_list)tap_random_below(random, QR_NR_LRU_LISTS),
+		qr_lru_put_back(&lru, folios[k], (enum qr_lru_list)tap_random_below(random, QR_NR_LRU_LISTS),
 				tap_random_below(random, 2));
 		qr_folio_put(NULL, folios[k], 1);
 	}
@@ -507,20 +542,20 @@ static void churn(void *argument)
 
 		if (has_ref[i] && tap_random_below(&random, 4)) {
 			/* Races with the isolation of the same folio: one of the two gets it. */
-			if (qr_lru_remove(&lruvec, folio))
-				qr_lru_put_back(&lruvec, folio, QR_LRU_INACTIVE, true);
+			if (qr_lru_remove(&lru, folio))
+				qr_lru_put_back(&lru, folio, QR_LRU_INACTIVE, true);
 		} else if (has_ref[i]) {
 			qr_folio_put(NULL, folio, 1);
 			has_ref[i] = false;
 		} else if (is_free(folio)) {
 			folio_make(folio, tap_random_below(&random, MAX_ORDER + 1));
-			qr_lru_add(&lruvec, folio);
+			qr_lru_add(&lru, folio);
 			has_ref[i] = true;
 		}
 		if (!tap_random_below(&random, 8))
 			shuffle(&random);
 		if (!tap_random_below(&random, 64))
-			qr_lru_drain(&lruvec);
+			qr_lru_drain(&lru);
 	}
 	for (uint32_t i = 0; i < THREAD_FOLIOS; i++) {
 		if (has_ref[i])
@@ -528,22 +563,28 @@ static void churn(void *argument)
 	}
 }
 
-static void test_threads_churn(void)
+static void run_threads_churn(uint32_t nr_cpus_per_vec)
 {
-	setup(NR_THREADS * THREAD_FOLIOS);
+	setup_with(NR_THREADS * THREAD_FOLIOS, PORT_TEST_CPUS, nr_cpus_per_vec);
 	run_threads(churn);
-	qr_lru_drain(&lruvec);
-	tap_check(qr_lru_is_valid(&lruvec));
+	qr_lru_drain(&lru);
+	tap_check(qr_lru_is_valid(&lru));
 	for (unsigned list = 0; list < QR_NR_LRU_LISTS; list++)
-		tap_check_equal(lruvec.nr_pages[list], 0);
+		tap_check_equal(qr_lru_nr_pages(&lru, (enum qr_lru_list)list), 0);
 	for (uint32_t i = 0; i < NR_THREADS * THREAD_FOLIOS; i++)
 		tap_check(is_free(folio_at(i)));
 	teardown();
 }
 
+static void test_threads_churn(void)
+{
+	run_threads_churn(0);
+	run_threads_churn(1);
+}
+
 static const struct tap_test tests[] = {
 	{"lru_random_operations_match_model", test_model},
-	{"lru_random_operations_without_batches_match_model", test_model_unbatched},
+	{"lru_random_operations_with_several_lruvecs_match_model", test_model_several},
 	{"lru_isolate_dying_folio_skips_it", test_isolate_skips_dying},
 	{"lru_put_back_twice_panics", test_put_back_twice_panics},
 	{"lru_is_valid_damaged_list_is_false", test_is_valid_sees_damage},

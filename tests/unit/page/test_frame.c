@@ -59,6 +59,24 @@ static void check_same(const struct qr_frame_list *list, const struct list_model
 	tap_check_equal(qr_zone_pfn(&zone, qr_frame_list_tail(&zone, list)), model->pfns[model->nr - 1]);
 }
 
+/* A second list of up to three frames that are on none goes in front. */
+static void splice_some(struct qr_frame_list *list, struct list_model *model, uint64_t *random)
+{
+	struct qr_frame_list chain;
+
+	qr_frame_list_init(&chain);
+	for (uint32_t i = tap_random_below(random, 4); i > 0; i--) {
+		uint32_t pfn = PFN_BASE + tap_random_below(random, NR_FRAMES);
+
+		if (model->is_on[pfn - PFN_BASE])
+			continue;
+		model_add(model, 0, pfn);
+		qr_frame_list_add_head(&zone, &chain, qr_zone_frame(&zone, pfn));
+	}
+	qr_frame_list_splice_head(&zone, list, &chain);
+	tap_check(!chain.nr && qr_frame_list_is_valid(&zone, &chain));
+}
+
 static void test_list_random(void)
 {
 	static struct list_model model;
@@ -72,7 +90,9 @@ static void test_list_random(void)
 		uint32_t pfn = PFN_BASE + tap_random_below(&random, NR_FRAMES);
 		uint32_t at = 0;
 
-		if (model.is_on[pfn - PFN_BASE]) {
+		if (!tap_random_below(&random, 8)) {
+			splice_some(&list, &model, &random);
+		} else if (model.is_on[pfn - PFN_BASE]) {
 			while (model.pfns[at] != pfn)
 				at++;
 			model_remove(&model, at);

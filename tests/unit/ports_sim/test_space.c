@@ -125,6 +125,18 @@ static void busy_main(void *argument)
 	}
 }
 
+/* The same with a page that stays. */
+static void busy_other_main(void *argument)
+{
+	uint32_t pfn;
+
+	(void)argument;
+	while (qr_sim_current->clock < unmap_began + 1000u * QR_SIM_PS) {
+		qr_sim_current->clock += 10 * QR_SIM_PS;
+		(void)qr_sim_translate(space, VA + QR_PAGE_SIZE, false, &pfn);
+	}
+}
+
 static void unmap_main(void *argument)
 {
 	struct change change = {VA, 60, 1, 0, true};
@@ -151,6 +163,37 @@ static void test_interrupt(void)
 	/* Own entry 3, to send 7, to arrive 100, to handle 50; the target may be a little ahead. */
 	tap_check(unmap_ended - unmap_began >= 160u * QR_SIM_PS && unmap_ended - unmap_began < 200u * QR_SIM_PS);
 	tap_check(!is_mapped(2, VA, false));
+}
+
+/* Several unmaps with one interrupt; until it has come the old translations may be used. */
+static void gather_main(void *argument)
+{
+	(void)argument;
+	qr_port_unmap_begin(NULL, space);
+	for (uint32_t i = 0; i < 4; i += 2)
+		do_change(&(struct change){VA + i * QR_PAGE_SIZE, 60 + i, 1, 0, true});
+	tap_check_equal(qr_sim_space_nr_mapped(space), 3);
+	qr_port_unmap_end(NULL, space);
+	tap_check_equal(qr_sim_space_nr_mapped(space), 1);
+}
+
+static void test_gather(void)
+{
+	uint64_t nr_before = qr_sim.cpus[2].nr_ipis;
+
+	for (uint32_t i = 0; i < 3; i++)
+		map(VA + i * QR_PAGE_SIZE, 60 + i, 1, RW);
+	tap_check(is_mapped(2, VA, false) && is_mapped(2, VA + QR_PAGE_SIZE, false) &&
+		  is_mapped(2, VA + 2 * QR_PAGE_SIZE, false));
+	unmap_began = qr_sim.cpus[2].clock;
+	qr_sim.cpus[0].clock = qr_sim.cpus[2].clock + 200u * QR_SIM_PS;
+	(void)qr_sim_task_create("busy", 2, false, busy_other_main, NULL);
+	(void)qr_sim_task_create("gather", 0, false, gather_main, NULL);
+	qr_sim_run();
+	tap_check_equal(qr_sim.cpus[2].nr_ipis, nr_before + 1);
+	tap_check(!is_mapped(2, VA, false) && !is_mapped(2, VA + 2 * QR_PAGE_SIZE, false));
+	tap_check(is_mapped(2, VA + QR_PAGE_SIZE, false));
+	unmap_at(0, VA + QR_PAGE_SIZE, 61, 1);
 }
 
 /* Returns the exit status of a child that runs the function, and what it says. */
@@ -220,6 +263,7 @@ static const struct tap_test tests[] = {
 	{"space_walk_fills_the_tlb", test_walk_and_hit},
 	{"space_lost_rights_reach_all_cpus", test_rights},
 	{"space_unmap_interrupts_who_has_it", test_interrupt},
+	{"space_gathered_unmaps_cost_one_interrupt", test_gather},
 	{"space_stale_translation_is_found", test_stale},
 };
 
