@@ -18,6 +18,7 @@ int qr_cli_doctor(int argc, char **argv);
 int qr_cli_stat(int argc, char **argv);
 int qr_cli_lab(int argc, char **argv);
 int qr_cli_claims(int argc, char **argv);
+int qr_cli_replay(int argc, char **argv);
 
 /* The help text of a command, of quire itself for NULL; NULL if there is no such command. */
 const char *qr_cli_help_text(const char *command);

@@ -16,6 +16,7 @@ static const char main_text[] =
 	"  lab WORKLOAD [OPTION]...                   memory management on simulated machines of\n"
 	"                                             up to 384 CPUs, mechanism against mechanism\n"
 	"  claims [ID]... [OPTION]...                 what the literature claims, and our figures\n"
+	"  replay TRACE... [OPTION]...                page replacement policies on traces of accesses\n"
 	"  version                                    the version\n"
 	"  help [COMMAND]                             this text, or that of a command\n"
 	"\n"
@@ -111,6 +112,39 @@ static const char claims_text[] =
 	"Exit status: 0; 1 if a measurement failed; 125 for bad options or if quire itself\n"
 	"failed; 128+N if signal N ended it.\n";
 
+static const char replay_text[] =
+	"Usage: quire replay TRACE... [OPTION]...\n"
+	"       quire replay --generate PATTERN [--pages N] [--accesses N] [--seed N] >TRACE\n"
+	"\n"
+	"Runs page replacement policies over traces of page accesses and prints how many of the\n"
+	"accesses miss, per policy and size of memory. A trace may be larger than RAM, compressed\n"
+	"by gzip or zstd, or - for standard input.\n"
+	"\n"
+	"      --policy NAME,...        policies; min is the offline optimum [all]\n"
+	"      --sizes SIZE,...         of memory: 64M, 1G, 5% of the trace's pages\n"
+	"                               [1%,2%,5%,10%,20%,50%]\n"
+	"      --format FORMAT          auto, oracle, text, csv or lackey [auto]\n"
+	"      --page-size SIZE         of traces of addresses [4096]\n"
+	"      --sampling MODE          none: policies see every touch; unmap:1/16: only those of\n"
+	"                               pages that were unmapped, a sixteenth of memory [none]\n"
+	"      --warmup PERCENT         that part of the trace fills memory and is not counted [0]\n"
+	"      --limit N                stop after N accesses\n"
+	"      --jobs N                 processes at a time [2]\n"
+	"  -j, --json                   everything as JSON, in place of the tables\n"
+	"      --svg FILE               curves over size (needs gnuplot)\n"
+	"      --generate PATTERN       write a trace: scan+hot, loop or zipf-shift\n"
+	"      --pages N                that it touches [20000]\n"
+	"      --accesses N             that it has [2000000]\n"
+	"      --seed N                 of its randomness [1]\n"
+	"  -q, --quiet                  no progress\n"
+	"  -h, --help                   this text\n"
+	"\n"
+	"Example: quire replay --policy lru,clock,min --sizes 5%,10% trace.zst\n"
+	"\n"
+	"Exit status: 0; 1 if a trace cannot be read to its end, which is reported with the place\n"
+	"while the other traces are shown; 125 for bad options or if quire itself failed; 128+N if\n"
+	"signal N ended it.\n";
+
 static const char version_text[] = "Usage: quire version\n\nPrints the version.\n";
 
 static const char help_text[] = "Usage: quire help [COMMAND]\n\nPrints how to use quire, or one of its commands.\n";
@@ -119,8 +153,8 @@ static const struct {
 	const char *command;
 	const char *text;
 } texts[] = {
-	{"run", run_text},       {"doctor", doctor_text},   {"stat", stat_text}, {"lab", lab_text},
-	{"claims", claims_text}, {"version", version_text}, {"help", help_text},
+	{"run", run_text},       {"doctor", doctor_text}, {"stat", stat_text},       {"lab", lab_text},
+	{"claims", claims_text}, {"replay", replay_text}, {"version", version_text}, {"help", help_text},
 };
 
 const char *qr_cli_help_text(const char *command)

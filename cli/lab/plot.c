@@ -1,22 +1,17 @@
-/*
- * Curves over CPUs, drawn by gnuplot(1): logarithmic in CPUs, one line per variant with the band over the seeds behind
- * it. Colours: Okabe and Ito, "Color Universal Design" (2008), told apart by most colour-blind readers; points of
- * different shape help the others and black-and-white prints.
- */
+/* Curves over CPUs, drawn by gnuplot(1): logarithmic in CPUs, one line per variant with the band over the seeds behind
+ * it. */
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "cli.h"
+#include "gnuplot.h"
 #include "lab/output.h"
 
-static const char *const colors[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000"};
-static const unsigned points[] = {7, 5, 9, 11, 13, 6, 4}; /* gnuplot's numbers of filled, then open, shapes */
-
+#define PLOT_WIDTH 960u
+#define PLOT_HEIGHT 540u
 /* Lines beyond that are listed beside the plot, not in its corner. */
 #define MAX_KEY_INSIDE 6u
 /* A span of values beyond that is drawn on a logarithmic scale. */
@@ -39,8 +34,6 @@ static void write_script(FILE *file, const struct qr_lab_plan *plan, const struc
 static void write_axes(FILE *file, const struct qr_lab_plan *plan, const struct frame *frame);
 static void write_data(FILE *file, const struct qr_lab_plan *plan, const struct frame *frame);
 static void write_plot(FILE *file, const struct qr_lab_plan *plan, const struct frame *frame);
-static void write_quoted(FILE *file, const char *text);
-static int run_gnuplot(FILE *script, struct qr_lab_text *svg);
 
 int qr_lab_plot(const struct qr_lab_plan *plan, enum qr_lab_curves curves, struct qr_lab_text *svg)
 {
@@ -59,7 +52,7 @@ int qr_lab_plot(const struct qr_lab_plan *plan, enum qr_lab_curves curves, struc
 		return QR_EXIT_FAILED;
 	}
 	write_script(script, plan, &frame);
-	status = run_gnuplot(script, svg);
+	status = qr_gnuplot_run("lab", script, svg);
 	(void)fclose(script);
 	return status;
 }
@@ -111,13 +104,8 @@ static void value_at(const struct qr_lab_plan *plan, const struct qr_lab_variant
 
 static void write_script(FILE *file, const struct qr_lab_plan *plan, const struct frame *frame)
 {
-	(void)fputs("set encoding utf8\n"
-		    "set terminal svg size 960,540 dynamic noenhanced font 'sans-serif,15' background rgb 'white' "
-		    "linewidth 1.4\n"
-		    "set border 3 linecolor rgb '#666666'\n"
-		    "set tics nomirror out textcolor rgb '#333333'\n"
-		    "set grid xtics ytics linetype 1 linecolor rgb '#e4e4e4' linewidth 0.6\n"
-		    "set style fill transparent solid 0.18 noborder\n"
+	qr_gnuplot_write_head(file, PLOT_WIDTH, PLOT_HEIGHT);
+	(void)fputs("set style fill transparent solid 0.18 noborder\n"
 		    "set datafile missing '?'\n",
 		    file);
 	if (plan->nr_variants > MAX_KEY_INSIDE)
@@ -199,65 +187,12 @@ static void write_plot(FILE *file, const struct qr_lab_plan *plan, const struct 
 	}
 	for (unsigned i = 0; i < plan->nr_variants; i++, separator = ", ")
 		(void)fprintf(file, "%s$d%u using 1:3:4 with filledcurves linecolor rgb '%s' notitle", separator, i,
-			      colors[i % QR_ARRAY_SIZE(colors)]);
+			      qr_gnuplot_color(i));
 	for (unsigned i = 0; i < plan->nr_variants; i++) {
-		(void)fprintf(file,
-			      ", $d%u using 1:2 with linespoints linecolor rgb '%s' linewidth 1.6 pointtype %u "
-			      "pointsize 0.6 dashtype %u title ",
-			      i, colors[i % QR_ARRAY_SIZE(colors)], points[i % QR_ARRAY_SIZE(points)],
-			      1 + i / (unsigned)QR_ARRAY_SIZE(colors) % 4);
-		write_quoted(file, plan->variants[i].label);
+		(void)fprintf(file, ", $d%u using 1:2 with linespoints ", i);
+		qr_gnuplot_write_style(file, i);
+		(void)fputs(" title ", file);
+		qr_gnuplot_write_quoted(file, plan->variants[i].label);
 	}
 	(void)fputc('\n', file);
-}
-
-static void write_quoted(FILE *file, const char *text)
-{
-	(void)fputc('\'', file);
-	for (; *text; text++) {
-		if (*text == '\'')
-			(void)fputc('\'', file);
-		(void)fputc((unsigned char)*text < ' ' ? ' ' : *text, file);
-	}
-	(void)fputc('\'', file);
-}
-
-static int run_gnuplot(FILE *script, struct qr_lab_text *svg)
-{
-	char buffer[16384];
-	int out[2], status = 0;
-	ssize_t nr;
-	pid_t pid;
-
-	if (pipe(out)) {
-		qr_cli_say("lab: cannot start gnuplot: %s", strerror(errno));
-		return QR_EXIT_FAILED;
-	}
-	pid = fork();
-	if (!pid) {
-		(void)lseek(fileno(script), 0, SEEK_SET);
-		(void)dup2(fileno(script), STDIN_FILENO);
-		(void)dup2(out[1], STDOUT_FILENO);
-		(void)close(out[0]);
-		(void)close(out[1]);
-		(void)execlp("gnuplot", "gnuplot", "-d", (char *)NULL);
-		_exit(errno == ENOENT ? 127 : 126);
-	}
-	(void)close(out[1]);
-	while (pid > 0 && ((nr = read(out[0], buffer, sizeof(buffer))) > 0 || (nr < 0 && errno == EINTR))) {
-		if (nr > 0)
-			qr_lab_text_add_bytes(svg, buffer, (size_t)nr);
-	}
-	(void)close(out[0]);
-	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	if (pid > 0 && !status && svg->text && strstr(svg->text, "</svg>"))
-		return 0;
-	if (pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 127)
-		qr_cli_say("lab: no plot: gnuplot is not installed");
-	else
-		qr_cli_say("lab: no plot: gnuplot failed");
-	free(svg->text);
-	*svg = (struct qr_lab_text){0};
-	return QR_EXIT_FAILED;
 }

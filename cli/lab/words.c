@@ -226,6 +226,6 @@ const char *qr_lab_string(const json_t *object, const char *key)
 
 static void die(void)
 {
-	qr_cli_say("lab: out of memory");
+	qr_cli_say("out of memory");
 	exit(QR_EXIT_FAILED);
 }
