@@ -34,6 +34,6 @@ long qr_trace_read_oracle(struct qr_trace *trace, uint64_t *pages, size_t nr)
 	if (!nr_done && trace->is_at_end && trace->end != trace->at && !trace->error[0])
 		(void)snprintf(trace->error, QR_REPLAY_ERROR_MAX,
 			       "byte %llu: expected a record of %u bytes (oracleGeneral), found %zu bytes and the end",
-			       (unsigned long long)(trace->offset + trace->at), RECORD_SIZE, trace->end - trace->at);
+			       (unsigned long long)trace->offset + trace->at, RECORD_SIZE, trace->end - trace->at);
 	return (long)nr_done;
 }

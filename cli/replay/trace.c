@@ -115,7 +115,7 @@ char *qr_trace_next_line(struct qr_trace *trace, bool *has_failed)
 	trace->nr_lines++;
 	if (end - line > (long)QR_TRACE_LINE_MAX) {
 		(void)snprintf(trace->error, QR_REPLAY_ERROR_MAX, "line %llu (byte %llu) has more than %u characters",
-			       (unsigned long long)trace->nr_lines, (unsigned long long)(trace->offset + trace->at),
+			       (unsigned long long)trace->nr_lines, (unsigned long long)trace->offset + trace->at,
 			       QR_TRACE_LINE_MAX);
 		*has_failed = true;
 		return NULL;
@@ -140,7 +140,7 @@ int qr_trace_say_line(struct qr_trace *trace, const char *line, const char *expe
 	shown[nr] = '\0';
 	(void)snprintf(trace->error, QR_REPLAY_ERROR_MAX, "line %llu (byte %llu): expected %s, found '%s'",
 		       (unsigned long long)trace->nr_lines,
-		       (unsigned long long)(trace->offset + (uint64_t)(line - trace->buffer)), expected, shown);
+		       (unsigned long long)trace->offset + (uint64_t)(line - trace->buffer), expected, shown);
 	return -1;
 }
 
