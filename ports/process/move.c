@@ -114,19 +114,17 @@ uint32_t qr_pages_there(const struct qr_port *port, uint64_t va, uint32_t nr)
 	uint64_t entries[PAGEMAP_BATCH];
 	uint32_t nr_there = 0;
 
-	for (uint32_t at = 0; nr_there < nr; at++) {
+	while (nr_there < nr) {
 		uint32_t nr_read = QR_MIN(nr - nr_there, PAGEMAP_BATCH);
+		size_t wanted = nr_read * sizeof(entries[0]);
+		off_t offset = (off_t)(((va >> QR_PAGE_SHIFT) + nr_there) * sizeof(entries[0]));
 
-		if (at % PAGEMAP_BATCH == 0) {
-			size_t wanted = nr_read * sizeof(entries[0]);
-			off_t offset = (off_t)(((va >> QR_PAGE_SHIFT) + nr_there) * sizeof(entries[0]));
-
-			/* Without an answer no page could be told from a hole. */
-			QR_BUG_ON(pread(port->pagemap_fd, entries, wanted, offset) != (ssize_t)wanted);
+		/* Without an answer no page could be told from a hole. */
+		QR_BUG_ON(pread(port->pagemap_fd, entries, wanted, offset) != (ssize_t)wanted);
+		for (uint32_t i = 0; i < nr_read; i++, nr_there++) {
+			if (!(entries[i] & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED)))
+				return nr_there;
 		}
-		if (!(entries[at % PAGEMAP_BATCH] & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED)))
-			break;
-		nr_there++;
 	}
 	return nr_there;
 }
