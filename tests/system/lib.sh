@@ -110,7 +110,21 @@ budgeted()
 	note "$name: $(grep '^quire: ' "$work/$name.err" | tail -n 1)"
 	is $status 0 "$name: exit status" || tail -n 20 "$work/$name.err" | sed 's/^/# /'
 	in_budget "$name" "$work/$name.rss" "$ram"
+	peak_in_budget "$name" "$ram"
 	return $status
+}
+
+# peak_in_budget NAME RAM_MIB: what the summary says was used at most is within the same bounds.
+peak_in_budget()
+{
+	local peak
+	peak=$(sed -n 's/^quire: budget .*, peak \([0-9.]* [KMGT]*i\{0,1\}B\),.*/\1/p' "$work/$1.err" | tail -n 1)
+	awk -v peak="$peak" -v ram="$2" 'BEGIN {
+		split(peak, part, " ")
+		mib = part[1] * (part[2] == "GiB" ? 1024 : part[2] == "KiB" ? 1 / 1024 : 1)
+		exit !(mib > 0 && mib <= ram + 16 + ram / 50)
+	}'
+	ok $? "$1: the summary's peak ($peak) stays in the budget"
 }
 
 # in_budget NAME FILE RAM_MIB: the largest sample is at most the budget + 16 MiB + 2 %.
