@@ -1,7 +1,7 @@
 /*
  * The lab's workloads on the host's own CPUs, for comparison with the simulated ones: two threads, pinned, run the same
- * code for a fraction of a millisecond at a time; turns of one and of two threads alternate, so that both see the same
- * clock frequency and the same neighbours, and turns that were disturbed are dropped.
+ * code for a fraction of a millisecond at a time; turns of either CPU alone and of both alternate, so that all see the
+ * same clock frequency and the same neighbours, and turns that were disturbed are dropped.
  */
 #ifndef QR_NATIVE_NATIVE_H
 #define QR_NATIVE_NATIVE_H
@@ -19,7 +19,7 @@ static inline uint64_t qr_native_ticks(void)
 double qr_native_ticks_per_ns(void);
 
 struct qr_native_time {
-	double one_ns, two_ns; /* per operation and CPU, medians */
+	double one_ns, two_ns; /* per operation and CPU: of one alone (the mean of both), and of both at a time */
 	double transfer_ns;      /* one way of a word between the two CPUs, during the same turns */
 	uint32_t nr_one, nr_two; /* undisturbed turns */
 };

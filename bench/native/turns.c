@@ -1,4 +1,4 @@
-/* Turns of one and of two threads. */
+/* Turns of the first CPU, of the second, and of both. */
 #include <math.h>
 #include <pthread.h>
 #include <sched.h>
@@ -35,7 +35,7 @@ struct thread {
 
 static struct thread threads[QR_NATIVE_CPUS];
 static uint64_t start_ns, limit_ticks, look_every;
-static uint32_t nr_threads;
+static uint32_t nr_threads, first_cpu; /* that work in this turn: first_cpu and up */
 static bool is_ending;
 static pthread_barrier_t barrier;
 static uint32_t met[QR_NATIVE_CPUS];
@@ -100,6 +100,8 @@ void qr_lab_think(struct qr_lab *lab, uint64_t mean_ns)
 
 	if (!mean_ns)
 		return;
+	/* Begins when the operation before has ended: else it would hide what that waits for. */
+	__builtin_ia32_lfence();
 	begin = qr_native_ticks();
 	wait = (uint64_t)((double)mean_ns * qr_native_ticks_per_ns()) * draws[qr_lab_random(lab) % NR_DRAWS] >> 16;
 	while (qr_native_ticks() - begin < wait)
@@ -178,7 +180,7 @@ static void turn(struct qr_lab *lab, uint32_t cpu)
 	long switches;
 
 	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &start, NULL);
-	if (cpu >= nr_threads)
+	if (cpu < first_cpu || cpu >= first_cpu + nr_threads)
 		return;
 	__atomic_store_n(&met[cpu], 1, __ATOMIC_SEQ_CST);
 	while (nr_threads > 1 && !__atomic_load_n(&met[!cpu], __ATOMIC_SEQ_CST))
@@ -231,7 +233,7 @@ static double turn_time(void)
 	double rate = qr_native_ticks_per_ns(), per_ns = 0;
 	uint64_t first = UINT64_MAX, last = 0;
 
-	for (uint32_t i = 0; i < nr_threads; i++) {
+	for (uint32_t i = first_cpu; i < first_cpu + nr_threads; i++) {
 		const struct thread *thread = &threads[i];
 
 		if (thread->nr_switches || (double)thread->longest_gap > LONGEST_GAP_NS * rate)
@@ -264,22 +266,29 @@ static double median(const double *values, uint32_t nr)
 	return middle;
 }
 
-/* What undisturbed turns took. */
+/* What undisturbed turns took: of either CPU alone, since one may be slower for what its host does beside, and of
+ * both. */
+enum turn_kind { TURN_FIRST, TURN_SECOND, TURN_BOTH, NR_TURN_KINDS };
 struct record {
-	double *times[2];  /* [threads - 1] */
+	double *times[NR_TURN_KINDS];
 	double *transfers; /* of turns of both */
-	uint32_t nr[2];
+	uint32_t nr[NR_TURN_KINDS];
 };
 
-/* Turns until there are enough of both kinds. */
+/* Turns until there are enough of each kind; turns of both CPUs stand between all others. */
 static void take_turns(uint32_t nr_turns, struct record *record)
 {
+	static const enum turn_kind order[] = {TURN_FIRST, TURN_BOTH, TURN_SECOND, TURN_BOTH};
 	uint32_t *nr = record->nr;
 
-	for (uint32_t try = 0; try < nr_turns * 2 * MAX_TRIES && (nr[0] < nr_turns || nr[1] < nr_turns); try++) {
+	for (uint32_t try = 0; try < nr_turns * 2 * MAX_TRIES; try++) {
+		enum turn_kind kind = order[try % QR_ARRAY_SIZE(order)];
 		double time;
 
-		nr_threads = 1 + try % 2;
+		if (nr[TURN_FIRST] == nr_turns && nr[TURN_SECOND] == nr_turns && nr[TURN_BOTH] == nr_turns)
+			break;
+		nr_threads = kind == TURN_BOTH ? 2 : 1;
+		first_cpu = kind == TURN_SECOND;
 		met[0] = met[1] = 0;
 		pass[0].word = pass[1].word = 0;
 		start_ns = now_ns() + PAUSE_NS;
@@ -289,37 +298,37 @@ static void take_turns(uint32_t nr_turns, struct record *record)
 		/* Looks at the clock should be rarer than operations, but a few to each turn. */
 		if (try < FIRST_TURNS && time > 0)
 			look_every = QR_MIN(32u, (uint64_t)(LONGEST_GAP_NS / 4 / time));
-		if (try < FIRST_TURNS || time <= 0 || nr[try % 2] == nr_turns)
+		if (try < FIRST_TURNS || time <= 0 || nr[kind] == nr_turns)
 			continue;
-		if (nr_threads == 2)
-			record->transfers[nr[1]] = transfer_ns;
-		record->times[try % 2][nr[try % 2]++] = time;
+		if (kind == TURN_BOTH)
+			record->transfers[nr[kind]] = transfer_ns;
+		record->times[kind][nr[kind]++] = time;
 	}
 }
 
 /* Drops the turns of both during which the CPUs were nearer to each other than usual, or farther. */
 static void drop_odd_turns(struct record *record)
 {
-	double usual = median(record->transfers, record->nr[1]);
+	double usual = median(record->transfers, record->nr[TURN_BOTH]);
 	uint32_t nr_kept = 0;
 
-	for (uint32_t i = 0; i < record->nr[1]; i++) {
+	for (uint32_t i = 0; i < record->nr[TURN_BOTH]; i++) {
 		double factor = record->transfers[i] / usual;
 
 		if (factor > TRANSFER_SPREAD || factor < 1 / TRANSFER_SPREAD)
 			continue;
 		record->transfers[nr_kept] = record->transfers[i];
-		record->times[1][nr_kept++] = record->times[1][i];
+		record->times[TURN_BOTH][nr_kept++] = record->times[TURN_BOTH][i];
 	}
-	record->nr[1] = nr_kept;
+	record->nr[TURN_BOTH] = nr_kept;
 }
 
 bool qr_native_measure(struct qr_lab *lab, uint32_t nr_turns, struct qr_native_time *time)
 {
 	struct thread_argument arguments[QR_NATIVE_CPUS];
 	pthread_t handles[QR_NATIVE_CPUS];
-	double *all = calloc(3 * (size_t)nr_turns, sizeof(*all));
-	struct record record = {.times = {all, all + nr_turns}, .transfers = all + 2 * (size_t)nr_turns};
+	double *all = calloc((NR_TURN_KINDS + 1) * (size_t)nr_turns, sizeof(*all));
+	struct record record = {.transfers = all + NR_TURN_KINDS * (size_t)nr_turns};
 
 	for (uint32_t i = 0; i < NR_DRAWS; i++)
 		draws[i] = (uint64_t)(-log((i + 0.5) / NR_DRAWS) * 65536);
@@ -331,17 +340,23 @@ bool qr_native_measure(struct qr_lab *lab, uint32_t nr_turns, struct qr_native_t
 		if (pthread_create(&handles[i], NULL, thread_main, &arguments[i]))
 			qr_lab_fail("no thread", QR_EAGAIN);
 	}
+	for (uint32_t kind = 0; kind < NR_TURN_KINDS; kind++)
+		record.times[kind] = all + kind * (size_t)nr_turns;
 	take_turns(nr_turns, &record);
 	is_ending = true;
 	pthread_barrier_wait(&barrier);
 	for (uint32_t i = 0; i < QR_NATIVE_CPUS; i++)
 		pthread_join(handles[i], NULL);
 	drop_odd_turns(&record);
-	*time = (struct qr_native_time){.nr_one = record.nr[0], .nr_two = record.nr[1]};
-	if (record.nr[0] >= LEAST_TURNS && record.nr[1] >= LEAST_TURNS) {
-		time->one_ns = median(record.times[0], record.nr[0]);
-		time->two_ns = median(record.times[1], record.nr[1]);
-		time->transfer_ns = median(record.transfers, record.nr[1]);
+	*time = (struct qr_native_time){
+		.nr_one = QR_MIN(record.nr[TURN_FIRST], record.nr[TURN_SECOND]),
+		.nr_two = record.nr[TURN_BOTH],
+	};
+	if (time->nr_one >= LEAST_TURNS && time->nr_two >= LEAST_TURNS) {
+		time->one_ns = 2 / (1 / median(record.times[TURN_FIRST], record.nr[TURN_FIRST]) +
+				    1 / median(record.times[TURN_SECOND], record.nr[TURN_SECOND]));
+		time->two_ns = median(record.times[TURN_BOTH], record.nr[TURN_BOTH]);
+		time->transfer_ns = median(record.transfers, record.nr[TURN_BOTH]);
 	}
 	free(all);
 	return time->one_ns > 0;

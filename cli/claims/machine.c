@@ -18,9 +18,8 @@ static const struct qr_claim claims[] = {
 		.mechanism = "384 CPUs, 2048 GB",
 		.claim = "the machine to scale to",
 		.must = "the lab runs that machine, every mechanism on",
-		.how = "all workloads of the lab that use the manager, on epyc at 384 CPUs with default mechanisms, "
-		       "one seed "
-		       "each",
+		.how = "all workloads of the lab that use the manager, on epyc at 384 CPUs with all of its memory and "
+		       "default mechanisms, one seed each",
 		.unit = "CPUs",
 		.answer = answer_largest,
 	},
@@ -99,6 +98,7 @@ static bool run_all(struct qr_bench *bench, const char *name, double cpus, doubl
 {
 	const json_t *machine = bench->has_lab ? qr_catalog_find(bench->catalog.machines, name) : NULL;
 	json_t *workloads = bench->has_lab ? list_workloads(bench) : json_array();
+	char *params = qr_lab_format("ram-mib=%.0f", 1024 * qr_lab_number(machine, "ram_gib"));
 	unsigned nr = (unsigned)json_array_size(workloads);
 	struct qr_query *queries = qr_lab_alloc(nr, sizeof(*queries));
 	struct qr_bench_run *runs = qr_lab_alloc(nr, sizeof(*runs));
@@ -110,7 +110,7 @@ static bool run_all(struct qr_bench *bench, const char *name, double cpus, doubl
 					       name,
 					       (uint32_t)qr_lab_number(machine, "cpus"),
 					       NULL,
-					       NULL,
+					       params,
 					       RUN_MS};
 	bench->nr_seeds = 1;
 	if (nr && machine)
@@ -136,6 +136,7 @@ static bool run_all(struct qr_bench *bench, const char *name, double cpus, doubl
 	json_decref(workloads);
 	free(queries);
 	free(runs);
+	free(params);
 	return has_run;
 }
 

@@ -22,9 +22,10 @@ static const struct qr_claim claims[] = {
 		.mechanism = "one global lock over the LRU lists and the chains",
 		.claim = "12 CPUs: 45.5 % use, 72 % contended, mean wait 138 us at a mean hold of 8.5 us",
 		.must = "contention at least 70 %, in a table of the same columns",
-		.how = "workload lru on numaq at 12 CPUs and the table's load, lru-batch=0, frames=mixed: contended "
-		       "takes of "
-		       "the LRU lock; pte-chains are missing, so this is the shape for the lock of the lists",
+		.how = "workload lru on numaq at 12 CPUs and the table's load, lru-batch=0: additions and removals by "
+		       "turns on frames=mixed, each with a take of the LRU lock; pte-chains are missing, so this is "
+		       "the "
+		       "shape for the lock of the lists",
 		.unit = "% contended",
 		.answer = answer_global_lock,
 	},
@@ -118,8 +119,9 @@ const struct qr_claim_family qr_claims_rmap = {'R', "Reverse mapping", claims, Q
 #define LIMIT_PERCENT 70.0
 #define LINE_CHANGE 0.25
 #define LOCK "lruvec.lock"
-/* Before per-CPU page lists the CPUs' frames lay mixed, and their descriptors shared lines. */
-#define MIX " frames=mixed leave=reclaimed"
+/* Before per-CPU page lists the CPUs' frames lay mixed, and their descriptors shared lines. The table has as many
+ * additions as removals, each on its own. */
+#define MIX " frames=mixed leave=by-turns"
 
 static double contention(const struct qr_bench *bench, const struct qr_bench_run *run, struct qr_answer *answer);
 static void add_sensitivity(struct qr_bench *bench, struct qr_answer *answer);

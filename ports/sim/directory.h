@@ -1,7 +1,9 @@
 /*
  * Coherent caches: a directory with one entry for each 64-byte line of the arena, and per CPU the tags of two private
  * levels. A tag holds the version of the line that the CPU has; whoever gains the line for writing raises the version,
- * so that all other copies become stale at no cost.
+ * so that all other copies become stale at no cost. A read of a line that its owner wrote to takes it over for writing
+ * as well where the machine does so (migratory sharing: P. Stenstrom, M. Brorsson, L. Sandberg, "An Adaptive Cache
+ * Coherence Protocol Optimized for Migratory Sharing", ISCA 1993); the next such read finds it unwritten and shares it.
  *
  * Transfers of a line stand in a queue (first come, first served), since its home serialises them; the owner goes on
  * using the line until the snoop arrives. Stores retire into a buffer that drains in order (x86-TSO).
@@ -18,6 +20,7 @@ enum qr_sim_line_state { QR_LINE_MEMORY, QR_LINE_SHARED, QR_LINE_OWNED };
 #define QR_LINE_EVER_SHARED 1u  /* a second CPU touched it once: its order is kept strictly */
 #define QR_LINE_POLLED 2u       /* CPUs are parked on it */
 #define QR_LINE_READ_PENDING 4u /* the last transfer that was queued is a read */
+#define QR_LINE_WRITTEN 8u      /* its owner wrote to it since it got it */
 
 struct qr_sim_line {
 	uint64_t busy;     /* until when its place in the queue is taken */
@@ -28,15 +31,12 @@ struct qr_sim_line {
 	uint32_t nr_misses;        /* transfers from another CPU */
 	uint32_t nr_invalidations; /* copies of other CPUs that were taken away */
 	uint32_t site;             /* where the last of these misses came from: an address of the program */
-	uint32_t read_at;          /* when the last read was complete, in units of 1024 ps */
 	uint16_t owner;
-	uint16_t last_reader;
 	uint16_t nr_sharers;
 	uint16_t heir; /* who stands last in the queue, as long as that is busy */
-	uint16_t unused;
 	uint8_t state;
 	uint8_t flags;
-};
+} QR_ALIGNED(QR_CACHE_LINE);
 _Static_assert(sizeof(struct qr_sim_line) == 64, "an entry is as large as its line, so that its place is a sum");
 
 static inline uint64_t qr_sim_line_of(uintptr_t address)
@@ -70,8 +70,13 @@ static inline bool qr_sim_owns(const struct qr_sim_cpu *cpu, const struct qr_sim
 /* An access that the first level cannot serve. site: the address in the program that it comes from. */
 void qr_sim_miss(struct qr_sim_cpu *cpu, uint64_t line, enum qr_sim_access access, uintptr_t site);
 
-/* The node whose memory holds the line. */
+/* The node whose memory holds the line, or the frame. */
 uint32_t qr_sim_home(uint64_t line);
+uint32_t qr_sim_node_of_frame(uint64_t pfn);
+
+/* Lays an array of metadata, page by page, onto the nodes of the frames or CPUs that its elements are for. */
+enum qr_sim_placement { QR_PLACE_BY_FRAME, QR_PLACE_BY_CPU };
+void qr_sim_place(const void *array, uint64_t element_bytes, uint64_t nr, enum qr_sim_placement by);
 
 /* Lines that more than one CPU touched, in order of the second touch; *nr: how many. */
 const uint64_t *qr_sim_shared_lines(uint64_t *nr);
@@ -97,6 +102,8 @@ static inline void qr_sim_access_line(struct qr_sim_cpu *cpu, uint64_t line, enu
 	if (qr_likely(cpu->l1[line & costs->l1_mask] == qr_sim_tag(line, entry->version) &&
 		      (access == QR_LOAD || qr_sim_owns(cpu, entry)))) {
 		cpu->clock += access == QR_LOAD ? costs->l1 : 0;
+		if (access != QR_LOAD)
+			entry->flags |= QR_LINE_WRITTEN;
 		if (is_store) {
 			/* It leaves the buffer behind the stores before it; until then the line stays here. */
 			if (cpu->drained > entry->busy && cpu->drained > cpu->clock)

@@ -37,6 +37,7 @@ enum qr_distance { QR_SAME_CLUSTER, QR_SAME_NODE, QR_REMOTE, QR_NR_DISTANCES };
 	X(dirty_cluster_ns, 0, 100000, "line modified by a CPU of the same cluster")                                   \
 	X(dirty_node_ns, 0, 100000, "line modified by a CPU of the same node")                                         \
 	X(dirty_remote_ns, 0, 100000, "line modified by a CPU of another node")                                        \
+	X(third_node_ns, 0, 100000, "modified line of another node whose home is a third one, beyond dirty_remote_ns") \
 	X(clean_cluster_ns, 0, 100000, "shared line from the own cluster")                                             \
 	X(clean_node_ns, 0, 100000, "shared line from another cluster of the node")                                    \
 	X(clean_remote_ns, 0, 100000, "shared line from another node")                                                 \
@@ -44,13 +45,14 @@ enum qr_distance { QR_SAME_CLUSTER, QR_SAME_NODE, QR_REMOTE, QR_NR_DISTANCES };
 	X(invalidate_node_ns, 0, 100000, "write to a line that CPUs of the own node share")                            \
 	X(invalidate_remote_ns, 0, 100000, "write to a line that CPUs of other nodes share")                           \
 	X(invalidate_sharer_ns, 0, 100000, "the same, per sharer beyond the first")                                    \
+	X(invalidate_further_ns, 0, 100000, "the same, per other node with sharers beyond the first")                  \
 	X(dram_local_ns, 1, 100000, "line from memory of the own node")                                                \
 	X(dram_remote_ns, 1, 100000, "line from memory of another node")                                               \
 	X(request_share, 0, 1, "part of a transfer's time until the line's state changes")                             \
 	X(shared_occupancy, 0, 1, "part of a shared read's time during which the line is busy")                        \
 	X(store_gap_ns, 0, 10000, "least time between two stores that leave the store buffer")                         \
 	X(store_buffer_ns, 0, 100000, "how far the store buffer may lag behind")                                       \
-	X(own_ahead_ns, 0, 100000, "a store this soon after a read finds the line owned already")                      \
+	X(migrates, 0, 1, "1: a read of a line that its owner wrote to takes it over for writing as well")             \
 	X(link_ns, 0, 100000, "occupancy of a node's link per remote transfer (0: not modelled)")                      \
 	X(bus_ns, 0, 100000, "occupancy of a node's bus per transfer (0: not modelled)")                               \
 	X(jitter_ns, 0, 10000, "largest random addition to a transfer")                                                \
@@ -63,6 +65,7 @@ enum qr_distance { QR_SAME_CLUSTER, QR_SAME_NODE, QR_REMOTE, QR_NR_DISTANCES };
 	X(trap_ns, 0, 1000000, "page fault: entry to and return from the manager")                                     \
 	X(zero_page_ns, 0, 1000000, "clearing of 4 KiB")                                                               \
 	X(copy_page_ns, 0, 1000000, "copying of 4 KiB")                                                                \
+	X(remote_page_ns, 0, 1000000, "clearing or copying of 4 KiB of another node, beyond that")                     \
 	X(pte_ns, 0, 10000, "entry of a page table written for the hardware, beyond the manager's own")                \
 	X(switch_ns, 0, 1000000, "switch from one task to another")                                                    \
 	X(wake_ns, 0, 1000000, "waker's time per task that it wakes")                                                  \

@@ -1,7 +1,8 @@
 /*
- * Frames. The pool is address space only: host memory comes with the first byte that core writes to a frame. Programs'
- * pages have no content beyond what workloads keep in them, so that a machine of 2 TiB fits into a small one; a frame
- * that core touched (page tables, slabs, compressed pages) is marked as backed, and only those are really cleared.
+ * Frames. The pool is address space only: host memory comes with the first byte that is written to a frame, so that a
+ * machine of 2 TiB fits into a small one. Of programs' pages only the first word has content: which page it is. A frame
+ * that was written to (that, page tables, slabs, compressed pages) is marked as backed, and only those are really
+ * cleared.
  */
 #include <string.h>
 
@@ -9,6 +10,7 @@
 #include "port_sim.h"
 
 static uint64_t shared_used;
+static bool is_clearing_left_out;
 
 static uint64_t *backed_word(uint64_t pfn)
 {
@@ -34,6 +36,16 @@ static void charge(uint64_t amount)
 		qr_sim_current->clock += amount;
 }
 
+/* Frames of another node cost more. */
+static void charge_pages(uint64_t pfn, uint32_t nr, uint64_t each)
+{
+	uint64_t remote = 0;
+
+	for (uint32_t i = 0; i < nr && qr_sim_current; i++)
+		remote += qr_sim_node_of_frame(pfn + i) != qr_sim_current->node;
+	charge(nr * each + remote * qr_sim.costs.remote_page);
+}
+
 static uint8_t *slot_of(qr_pfn_t pfn)
 {
 	return (uint8_t *)QR_SIM_ARENA + ((uint64_t)pfn.nr << QR_PAGE_SHIFT);
@@ -49,8 +61,8 @@ void *qr_port_frame_address(struct qr_port *port, qr_pfn_t pfn)
 void qr_port_frames_zero(struct qr_port *port, qr_pfn_t pfn, uint32_t nr, bool is_fresh)
 {
 	(void)port;
-	charge(nr * qr_sim.costs.zero_page);
-	for (uint32_t i = 0; i < nr && !is_fresh; i++) {
+	charge_pages(pfn.nr, nr, qr_sim.costs.zero_page);
+	for (uint32_t i = 0; i < nr && !is_fresh && !is_clearing_left_out; i++) {
 		if (is_backed(pfn.nr + i))
 			memset(slot_of((qr_pfn_t){pfn.nr + i}), 0, QR_PAGE_SIZE);
 	}
@@ -62,6 +74,25 @@ void qr_port_frames_release(struct qr_port *port, qr_pfn_t pfn, uint32_t nr)
 	for (uint32_t i = 0; i < nr; i++) {
 		if (is_backed(pfn.nr + i))
 			memset(slot_of((qr_pfn_t){pfn.nr + i}), 0, QR_PAGE_SIZE);
+	}
+}
+
+void qr_sim_leave_out_clearing(void)
+{
+	is_clearing_left_out = true;
+}
+
+void qr_sim_content_access(uint32_t pfn, uint64_t va, bool is_write)
+{
+	uint64_t page = va >> QR_PAGE_SHIFT;
+	uint64_t *word = (uint64_t *)(void *)slot_of((qr_pfn_t){pfn});
+
+	if (is_backed(pfn) && *word && *word != page)
+		qr_sim_fail("wrong content: page 0x%llx is in frame %u, which holds page 0x%llx",
+			    (unsigned long long)page, pfn, (unsigned long long)*word);
+	if (is_write && !(is_backed(pfn) && *word)) {
+		*word = page;
+		qr_sim_mark_backed((uint64_t)pfn << QR_PAGE_SHIFT);
 	}
 }
 

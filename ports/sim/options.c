@@ -96,7 +96,7 @@ static void set_workload(struct qr_cell *cell, const char *name)
 /* For the simulation's own tests: not in the usage. */
 static void set_control(struct qr_cell *cell, const char *name)
 {
-	static const char *const names[] = {"none", "shootdown", "lock", "loop"};
+	static const char *const names[] = {"none", "shootdown", "lock", "loop", "late", "clearing"};
 
 	for (unsigned i = 0; i < QR_ARRAY_SIZE(names); i++) {
 		if (!strcmp(names[i], name)) {

@@ -55,6 +55,10 @@ void qr_run_cell(const struct qr_cell *cell, struct qr_result *result)
 	run.control = cell->control;
 	if (cell->control == QR_CONTROL_SHOOTDOWN)
 		qr_sim_leave_out_shootdown();
+	if (cell->control == QR_CONTROL_LATE)
+		qr_sim_delay_shootdown();
+	if (cell->control == QR_CONTROL_CLEARING)
+		qr_sim_leave_out_clearing();
 	if (cell->control == QR_CONTROL_LOCK)
 		qr_meter_leave_out(QR_RANK_LRU);
 	run.lab = (struct qr_lab){.workload = cell->workload, .nr_cpus = cell->nr_cpus};
@@ -92,6 +96,24 @@ struct qr_vmm *qr_run_vmm(void)
 	return run.lab.vmm;
 }
 
+static bool frame_is_in_use(uint32_t pfn)
+{
+	return qr_frame_kind(qr_folio_of_pfn(&run.lab.vmm->zone, pfn)) == QR_FRAME_FOLIO;
+}
+
+/* As a kernel lays it out: descriptors on the node of their frames, per-CPU data on that of their CPU. */
+static void place_metadata(struct qr_vmm *vmm)
+{
+	const struct qr_zone *zone = &vmm->zone;
+
+	qr_sim_place(zone->memmap, sizeof(*zone->memmap), zone->nr_span, QR_PLACE_BY_FRAME);
+	qr_sim_place(zone->pcps, sizeof(*zone->pcps), zone->nr_pcps, QR_PLACE_BY_CPU);
+	qr_sim_place(vmm->lru.batches, sizeof(*vmm->lru.batches), vmm->lru.nr_batches, QR_PLACE_BY_CPU);
+	qr_sim_place(vmm->stats.cpus, sizeof(*vmm->stats.cpus), vmm->stats.nr_cpus, QR_PLACE_BY_CPU);
+	qr_sim_place(vmm->vma_cache.cpus, sizeof(struct qr_slab_cpu), vmm->vma_cache.nr_cpus, QR_PLACE_BY_CPU);
+	qr_sim_place(vmm->object_cache.cpus, sizeof(struct qr_slab_cpu), vmm->object_cache.nr_cpus, QR_PLACE_BY_CPU);
+}
+
 static void create_manager(const struct qr_cell *cell)
 {
 	uint64_t ram_mib = (uint64_t)(cell->machine.ram_gib * 1024);
@@ -120,6 +142,10 @@ static void create_manager(const struct qr_cell *cell)
 		.pool_max_percent = 20,
 	};
 	err = qr_vmm_create(&config, &run.lab.vmm);
+	if (!err) {
+		place_metadata(run.lab.vmm);
+		qr_sim_watch_frames(frame_is_in_use);
+	}
 	if (!err && cell->common[KSWAPD])
 		err = qr_kswapd_start(run.lab.vmm);
 	if (err)
@@ -321,6 +347,7 @@ int qr_lab_touch(struct qr_lab *lab, struct qr_aspace *aspace, uint64_t va, bool
 		if (err)
 			return err;
 	}
+	qr_sim_content_access(pfn, va, is_write);
 	return 0;
 }
 

@@ -16,6 +16,8 @@ enum qr_control {
 	QR_CONTROL_SHOOTDOWN, /* unmapping leaves the TLBs of other CPUs alone */
 	QR_CONTROL_LOCK,      /* the lock of the LRU lists excludes nobody */
 	QR_CONTROL_LOOP,      /* a CPU loops without an access */
+	QR_CONTROL_LATE,      /* the shoot-down of gathered pages comes after their frames were freed */
+	QR_CONTROL_CLEARING,  /* frames are handed out with the content of those who had them before */
 };
 
 struct qr_cell {

@@ -156,9 +156,23 @@ static void unpark(struct qr_sim_cpu *cpu)
 		qr_sim.cpus[cpu->parked_next - 1].parked_prev = cpu->parked_prev;
 }
 
-void qr_sim_unpark_all(uint64_t line, uint64_t at)
+/* What the running CPU's invalidation takes to reach the other. */
+static uint64_t notice_time(const struct qr_sim_cpu *cpu)
+{
+	const struct qr_sim_cpu *self = qr_sim_current;
+	enum qr_distance distance = QR_REMOTE;
+
+	if (!self || self->cluster == cpu->cluster)
+		distance = QR_SAME_CLUSTER;
+	else if (self->node == cpu->node)
+		distance = QR_SAME_NODE;
+	return qr_sim.costs.invalidate[distance] / 2;
+}
+
+void qr_sim_unpark_all(uint64_t line, uint64_t from)
 {
 	uint64_t period = qr_sim.costs.access + qr_sim.costs.pause + qr_sim.costs.l1;
+	uint64_t at;
 	uint32_t next;
 
 	for (uint32_t i = *parked_at(line); i; i = next) {
@@ -168,6 +182,7 @@ void qr_sim_unpark_all(uint64_t line, uint64_t at)
 		if (cpu->parked_line != line)
 			continue;
 		unpark(cpu);
+		at = from + notice_time(cpu);
 		/* It polled all the time, once a period. */
 		if (at > cpu->clock) {
 			uint64_t nr_polls = (at - cpu->clock + period - 1) / period;

@@ -48,8 +48,10 @@
 struct qr_sim_costs {
 	uint64_t access, l1, l2, locked, pause, store, atomic_store;
 	uint64_t dirty[QR_NR_DISTANCES], clean[QR_NR_DISTANCES], invalidate[QR_NR_DISTANCES];
-	uint64_t invalidate_sharer, dram_local, dram_remote, store_gap, store_buffer, own_ahead, link, bus, jitter;
+	uint64_t invalidate_sharer, invalidate_further, third_node, remote_page, dram_local, dram_remote, store_gap,
+		store_buffer, link, bus, jitter;
 	uint64_t request_share, shared_occupancy;
+	bool migrates;
 	uint64_t l1_mask, l2_mask, llc_mask; /* lines; llc_mask 0: no last-level cache */
 	uint64_t tlb_walk, tlb_flush, ipi_send, ipi_latency, ipi_handle, trap, zero_page, copy_page, pte;
 	uint64_t switch_task, wake, wake_latency, slice, grace, device, compress, expand, clock;
@@ -203,8 +205,8 @@ void qr_sim_set_limits(void);
 void qr_sim_run(void);
 /* Parks the running CPU until the line changes, at most for a while. */
 void qr_sim_park(uint64_t line, uint64_t until);
-/* CPUs parked on the line notice at the first poll after at. */
-void qr_sim_unpark_all(uint64_t line, uint64_t at);
+/* CPUs parked on the line notice at the first poll after an invalidation that leaves at from has reached them. */
+void qr_sim_unpark_all(uint64_t line, uint64_t from);
 
 /* ---- Tasks; task.c ---- */
 
@@ -230,7 +232,12 @@ void qr_sim_grace_end(uint64_t at); /* the event */
 
 /* Zeroed memory whose lines are modelled, for data that workloads share; 64-byte aligned, never freed. */
 void *qr_sim_shared_alloc(uint64_t len_bytes);
-/* The frame holds bytes that core wrote. */
+/* A program's access to a frame: its first word says which page it is, since the first write to it. A frame that says
+ * that it is another page ends the run. va: of the access. */
+void qr_sim_content_access(uint32_t pfn, uint64_t va, bool is_write);
+/* Negative control of the tests: frames are not cleared. */
+void qr_sim_leave_out_clearing(void);
+/* The frame holds bytes that core or a program wrote. */
 void qr_sim_mark_backed(uint64_t pool_offset);
 /* A copy of at least half a page within the arena; see memory.c. */
 void qr_sim_copy_bulk(void *to, const void *from, uint64_t len_bytes);

@@ -23,7 +23,8 @@ struct qr_port_space {
 
 static uint32_t nr_spaces;
 static struct qr_port_space *free_spaces;
-static bool is_shootdown_left_out;
+static bool is_shootdown_left_out, is_shootdown_late;
+static bool (*frame_is_in_use)(uint32_t pfn);
 
 static void bury(struct qr_port_space *space, uint64_t va, uint32_t nr);
 static void shoot_down(struct qr_port_space *space, uint64_t va, uint32_t nr);
@@ -68,6 +69,25 @@ void qr_sim_leave_out_shootdown(void)
 	is_shootdown_left_out = true;
 }
 
+void qr_sim_delay_shootdown(void)
+{
+	is_shootdown_late = true;
+}
+
+void qr_sim_watch_frames(bool (*is_in_use)(uint32_t pfn))
+{
+	frame_is_in_use = is_in_use;
+}
+
+/* Somebody may still use the frame through the mapping. */
+static void check_not_freed(uint32_t pfn, uint64_t va)
+{
+	if (frame_is_in_use && !frame_is_in_use(pfn))
+		qr_sim_fail("stale translation: frame %u was freed before the shoot-down of 0x%llx, which maps it, had "
+			    "ended",
+			    pfn, (unsigned long long)va);
+}
+
 static uint64_t *entry_of(struct qr_port_space *space, uint64_t va)
 {
 	if (va - QR_SIM_SPACE_START >= QR_SIM_SPACE_BYTES)
@@ -98,8 +118,10 @@ static struct qr_sim_tlb_entry *tlb_slot(struct qr_sim_cpu *cpu, uint32_t space,
 /* What was loaded is still true, or about to be taken away with the interrupt on its way. */
 static void check_not_stale(const struct qr_sim_cpu *cpu, uint64_t loaded, uint64_t entry, uint64_t va, bool is_write)
 {
-	if (entry & ENTRY_DYING)
+	if (entry & ENTRY_DYING) {
+		check_not_freed((uint32_t)entry, va);
 		return;
+	}
 	if (allows(entry, is_write) && (uint32_t)entry == (uint32_t)loaded)
 		return;
 	qr_sim_fail("stale translation: CPU %u %s 0x%llx through its TLB, which says frame %u, but the mapping %s",
@@ -157,6 +179,8 @@ int qr_port_map(struct qr_port *port, struct qr_port_space *space, uint64_t va, 
 	for (uint32_t i = 0; i < nr; i++) {
 		uint64_t *entry = entry_of(space, va + i * QR_PAGE_SIZE);
 
+		if (*entry & ENTRY_DYING)
+			check_not_freed((uint32_t)*entry, va + i * QR_PAGE_SIZE);
 		if (*entry)
 			qr_sim_fail("0x%llx is mapped twice", (unsigned long long)(va + i * QR_PAGE_SIZE));
 		*entry = ENTRY_PRESENT | (uint64_t)prot << ENTRY_PROT_SHIFT | (pfn.nr + i);
@@ -193,6 +217,14 @@ int qr_port_unmap(struct qr_port *port, struct qr_port_space *space, uint64_t va
 	return 0;
 }
 
+/* The negative control: what the last unmap_end left. */
+static void bury_late(struct qr_sim_task *task, struct qr_port_space *space)
+{
+	if (is_shootdown_late && task->gathered_start < task->gathered_end)
+		bury(space, task->gathered_start,
+		     (uint32_t)((task->gathered_end - task->gathered_start) >> QR_PAGE_SHIFT));
+}
+
 void qr_port_unmap_begin(struct qr_port *port, struct qr_port_space *space)
 {
 	struct qr_sim_task *task = qr_sim.running;
@@ -203,6 +235,7 @@ void qr_port_unmap_begin(struct qr_port *port, struct qr_port_space *space)
 		return;
 	if (task->is_gathering)
 		qr_sim_fail("unmap_begin in an unmap_begin");
+	bury_late(task, space);
 	task->is_gathering = true;
 	task->gathered_start = UINT64_MAX;
 	task->gathered_end = 0;
@@ -217,6 +250,8 @@ void qr_port_unmap_end(struct qr_port *port, struct qr_port_space *space)
 	if (!task)
 		return;
 	task->is_gathering = false;
+	if (is_shootdown_late)
+		return;
 	if (task->gathered_start < task->gathered_end)
 		bury(space, task->gathered_start,
 		     (uint32_t)((task->gathered_end - task->gathered_start) >> QR_PAGE_SHIFT));
@@ -226,6 +261,12 @@ void qr_port_unmap_end(struct qr_port *port, struct qr_port_space *space)
 static void bury(struct qr_port_space *space, uint64_t va, uint32_t nr)
 {
 	shoot_down(space, va, nr);
+	for (uint32_t i = 0; i < nr; i++) {
+		uint64_t entry = *entry_of(space, va + i * QR_PAGE_SIZE);
+
+		if (entry & ENTRY_DYING)
+			check_not_freed((uint32_t)entry, va + i * QR_PAGE_SIZE);
+	}
 	for (uint32_t i = 0; i < nr; i++) {
 		uint64_t *entry = entry_of(space, va + i * QR_PAGE_SIZE);
 
@@ -282,7 +323,11 @@ int qr_port_range_remove(struct qr_port *port, struct qr_port_space *space, uint
 	(void)port;
 	/* A range of many pages is not looked at whole: unmap saw to each. */
 	for (uint64_t at = va; at < va + QR_MIN(len_bytes, QR_PAGE_SIZE * 512); at += QR_PAGE_SIZE) {
-		if (*entry_of(space, at))
+		uint64_t entry = *entry_of(space, at);
+
+		if (entry & ENTRY_DYING)
+			check_not_freed((uint32_t)entry, at);
+		if (entry)
 			qr_sim_fail("the range at 0x%llx is removed with a page mapped", (unsigned long long)at);
 	}
 	return 0;

@@ -24,7 +24,13 @@ bool qr_sim_translate(struct qr_port_space *space, uint64_t va, bool is_write, u
 /* Pages that are mapped. */
 uint64_t qr_sim_space_nr_mapped(const struct qr_port_space *space);
 
-/* Negative control of the tests: unmap and protect leave the TLBs of other CPUs alone. */
+/* Who can tell whether a frame is in use: a page that is being taken away keeps its frame until the shoot-down has
+ * ended. NULL: nobody can. */
+void qr_sim_watch_frames(bool (*is_in_use)(uint32_t pfn));
+
+/* Negative controls of the tests: unmap and protect leave the TLBs of other CPUs alone; gathered pages are shot down
+ * when the next ones are gathered. */
 void qr_sim_leave_out_shootdown(void);
+void qr_sim_delay_shootdown(void);
 
 #endif

@@ -25,17 +25,13 @@
 #define TURNS_QUICK "12"
 /* Two slow-downs differ if one is larger than the other by this factor. */
 #define DIFFERS 1.15
-/* A row during which transfers took so much more or less than in the calibration is measured again: the host had moved
- * a virtual CPU. */
-#define TRANSFER_SPREAD 1.8
+/* If transfers took so much more or less than in the calibration, the host has moved a virtual CPU: it is calibrated
+ * and the row is measured again. */
+#define TRANSFER_SPREAD 1.4
 #define MAX_TRIES 4u
-/* One way of a word between two CPUs takes two transfers and what the processor needs to see them (TURN_AROUND_NS).
- * How a transfer's time divides up was fitted once to the lock configurations, on hosts whose times differ by four. */
-#define TURN_AROUND_NS 15.0
-#define DIRTY_SHARE 0.7
-#define CLEAN_SHARE 0.6
-#define STORE_GAP_SHARE 0.18
-#define OWN_AHEAD_SHARE 1.6
+/* Parts of the time of a modified line's transfer, which is measured: a shared copy's, and the gap between stores. */
+#define CLEAN_SHARE 0.85
+#define STORE_GAP_SHARE 0.2
 
 struct row {
 	const struct qr_validate_config *config;
@@ -43,11 +39,11 @@ struct row {
 	double transfer_ns;       /* between the host's CPUs, while this was measured */
 };
 
-static bool calibrate(struct qr_machine *machine, double *transfer_ns);
-static bool measure_native(struct row *row, bool is_quick, double usual_ns);
+static bool calibrate(struct qr_machine *machine, double *way_ns);
+static bool measure_native(struct row *row, bool is_quick, struct qr_machine *machine, double *way_ns);
 static bool measure_once(struct row *row, bool is_quick);
-static void set_transfers(struct qr_machine *machine, double transfer_ns);
-static bool simulate(struct row *row, const struct qr_machine *machine, uint32_t nr_cpus);
+static void set_transfers(struct qr_machine *machine, double factor);
+static bool simulate(struct row *row, const struct qr_machine *machine, double way_ns, uint32_t nr_cpus);
 static void report(const struct row *rows, uint32_t nr_rows, uint32_t nr_failed, bool is_json);
 
 int qr_calibrate(bool is_json)
@@ -80,13 +76,13 @@ int qr_validate(bool is_json, bool is_quick)
 	struct qr_machine machine;
 	struct row *rows = calloc(qr_nr_validate_configs, sizeof(*rows));
 	uint32_t nr_rows = 0, nr_failed = 0;
-	double transfer_ns;
+	double way_ns;
 
 	if (!rows || qr_machine_load("host", &machine, error)) {
 		fprintf(stderr, "quire-lab-cell: %s\n", rows ? error : "out of memory");
 		return QR_EXIT_FAILED;
 	}
-	if (!calibrate(&machine, &transfer_ns)) {
+	if (!calibrate(&machine, &way_ns)) {
 		fprintf(stderr, "quire-lab-cell: the host cannot be calibrated\n");
 		return QR_EXIT_FAILED;
 	}
@@ -96,8 +92,8 @@ int qr_validate(bool is_json, bool is_quick)
 		row->config = &qr_validate_configs[i];
 		if (!is_json && isatty(STDERR_FILENO))
 			fprintf(stderr, "\r%u of %u ", i + 1, qr_nr_validate_configs);
-		if (measure_native(row, is_quick, transfer_ns) && simulate(row, &machine, 1) &&
-		    simulate(row, &machine, 2))
+		if (measure_native(row, is_quick, &machine, &way_ns) && simulate(row, &machine, way_ns, 1) &&
+		    simulate(row, &machine, way_ns, 2))
 			nr_rows++;
 		else
 			nr_failed++;
@@ -122,7 +118,8 @@ static double median_of(json_t *parameters, const char *name)
 	return 0;
 }
 
-static bool calibrate(struct qr_machine *machine, double *transfer_ns)
+/* *way_ns: what a word takes from one CPU to the other. */
+static bool calibrate(struct qr_machine *machine, double *way_ns)
 {
 	char *text = qr_child_output((const char *const[]){QR_NATIVE_PROGRAM, "--calibrate", NULL});
 	json_t *root = text ? json_loads(text, 0, NULL) : NULL;
@@ -133,7 +130,8 @@ static bool calibrate(struct qr_machine *machine, double *transfer_ns)
 		json_decref(root);
 		return false;
 	}
-	*transfer_ns = median_of(parameters, "ping_pong_ns");
+	*way_ns = median_of(parameters, "ping_pong_ns");
+	machine->dirty_cluster_ns = fmax(1, median_of(parameters, "dirty_cluster_ns") - machine->access_ns);
 	machine->l2_ns = median_of(parameters, "l2_ns");
 	machine->dram_local_ns = machine->dram_remote_ns = median_of(parameters, "dram_local_ns");
 	machine->locked_ns = fmax(0, median_of(parameters, "locked_ns") - 2 * machine->access_ns);
@@ -146,28 +144,29 @@ static bool calibrate(struct qr_machine *machine, double *transfer_ns)
 	return true;
 }
 
-static void set_transfers(struct qr_machine *machine, double transfer_ns)
+/* factor: how much longer than in the calibration transfers took when the native program ran. */
+static void set_transfers(struct qr_machine *machine, double factor)
 {
-	double time = fmax(1, (transfer_ns - TURN_AROUND_NS) / 2);
+	double time = machine->dirty_cluster_ns * factor;
 
-	machine->dirty_cluster_ns = machine->dirty_node_ns = machine->dirty_remote_ns = DIRTY_SHARE * time;
+	machine->dirty_cluster_ns = machine->dirty_node_ns = machine->dirty_remote_ns = time;
 	machine->clean_cluster_ns = machine->clean_node_ns = machine->clean_remote_ns = CLEAN_SHARE * time;
-	machine->invalidate_cluster_ns = machine->invalidate_node_ns = machine->invalidate_remote_ns =
-		DIRTY_SHARE * time;
+	machine->invalidate_cluster_ns = machine->invalidate_node_ns = machine->invalidate_remote_ns = time;
 	machine->store_gap_ns = STORE_GAP_SHARE * time;
-	machine->own_ahead_ns = OWN_AHEAD_SHARE * time;
 }
 
-static bool measure_native(struct row *row, bool is_quick, double usual_ns)
+static bool measure_native(struct row *row, bool is_quick, struct qr_machine *machine, double *way_ns)
 {
 	for (uint32_t i = 0; i < MAX_TRIES; i++) {
 		double factor;
 
 		if (!measure_once(row, is_quick))
 			continue;
-		factor = row->transfer_ns / usual_ns;
+		factor = row->transfer_ns / *way_ns;
 		if (factor < TRANSFER_SPREAD && factor > 1 / TRANSFER_SPREAD)
 			return true;
+		if (!calibrate(machine, way_ns))
+			return false;
 	}
 	return false;
 }
@@ -199,7 +198,7 @@ static bool measure_once(struct row *row, bool is_quick)
 	return row->native[0] > 0 && row->native[1] > 0;
 }
 
-static bool simulate(struct row *row, const struct qr_machine *machine, uint32_t nr_cpus)
+static bool simulate(struct row *row, const struct qr_machine *machine, double way_ns, uint32_t nr_cpus)
 {
 	const struct qr_validate_config *config = row->config;
 	struct qr_cell cell = {
@@ -207,7 +206,7 @@ static bool simulate(struct row *row, const struct qr_machine *machine, uint32_t
 	char error[QR_PARAMS_ERROR_LEN];
 	int err = 0;
 
-	set_transfers(&cell.machine, row->transfer_ns);
+	set_transfers(&cell.machine, row->transfer_ns / way_ns);
 	cell.workload = qr_params_workload(config->workload, error);
 	if (!cell.workload)
 		return false;

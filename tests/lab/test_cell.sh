@@ -2,7 +2,7 @@
 # One cell: every workload on every machine, the same seed gives the same outcome, the report has what it should have.
 . "$(dirname "$0")/lib.sh"
 
-for workload in fault mmap churn slab lru lock threads private; do
+for workload in fault mmap churn slab lru lock threads private database stream; do
 	failed=
 	for machine in host numaq epyc; do
 		cpus=2

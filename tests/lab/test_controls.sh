@@ -14,6 +14,12 @@ result $status "threads: whole"
 run --workload threads --machine epyc --cpus 8 --ms 1 --control shootdown
 fails 1 "stale translation: CPU [0-9]+ (reads from|writes to) 0x" "threads without the shoot-down: stale translation"
 
+# Without batches, whose pins would keep the frames for a while.
+run --workload mmap --machine epyc --cpus 8 --ms 1 --set lru-batch=0 --control late
+fails 1 "frame [0-9]+ was freed before the shoot-down" "mmap with a late shoot-down: frames are freed too early"
+run --workload threads --machine epyc --cpus 8 --ms 1 --control clearing
+fails 1 "wrong content: page" "threads on frames that are not cleared: wrong content"
+
 run --workload lru --machine epyc --cpus 8 --ms 1
 result $status "lru: whole"
 run --workload lru --machine epyc --cpus 8 --ms 1 --control lock

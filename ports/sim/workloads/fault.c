@@ -1,21 +1,27 @@
 /*
- * First touches of anonymous memory: each CPU maps a range, touches its pages one after the other, and takes them away
- * again. An operation is one page. After: the page_fault1 test of the will-it-scale benchmark.
+ * First touches of anonymous memory, or of a file that all map: each CPU maps a range, touches its pages one after the
+ * other, and takes them away again. An operation is one page. After: the page_fault1 and page_fault3 tests of the
+ * will-it-scale benchmark.
  */
 #include "fault/fault.h"
 #include "workloads/spaces.h"
 
-enum { SPACES, PAGES, THINK, FOLIO };
+enum { SPACES, PAGES, THINK, FOLIO, BACKING };
+enum { BACKING_PRIVATE, BACKING_FILE, BACKING_ONE_FILE };
 
 static const struct qr_lab_param params[] = {
 	{"spaces", "separate", "each CPU has an address space of its own, or all have the same", "separate,same"},
 	{"pages", "256", "pages of a range", NULL},
 	{"think", "300", "mean time between touches, ns", NULL},
 	{"folio", "base", "folios of one page, or as large as the manager likes", "base,auto"},
+	{"backing", "private",
+	 "what is touched: private anonymous memory, a part of one file for each CPU, or the same part for all",
+	 "private,file,one-file"},
 	{NULL, NULL, NULL, NULL},
 };
 
 struct state {
+	struct qr_object *file; /* NULL: private memory */
 	struct qr_aspace **spaces;
 	uint64_t *ranges; /* [cpu] where its range begins */
 };
@@ -28,6 +34,11 @@ static int setup(struct qr_lab *lab)
 
 	lab->state = state;
 	state->ranges = qr_lab_alloc(lab, lab->nr_cpus * sizeof(*state->ranges));
+	if (lab->values[BACKING] != BACKING_PRIVATE) {
+		state->file = qr_object_create(lab->vmm, true, state);
+		if (!state->file)
+			return QR_ENOMEM;
+	}
 	state->spaces = qr_lab_spaces_create(lab, (enum qr_lab_sharing)lab->values[SPACES]);
 	if (!state->spaces)
 		return QR_ENOMEM;
@@ -35,11 +46,12 @@ static int setup(struct qr_lab *lab)
 	 * VMAs of their own: the page between them is not mapped. */
 	for (uint32_t cpu = 0; cpu < lab->nr_cpus && !err; cpu++) {
 		struct qr_aspace *aspace = state->spaces[cpu];
+		uint64_t part = lab->values[BACKING] == BACKING_FILE ? cpu * lab->values[PAGES] : 0;
 		uint64_t span = QR_ALIGN_UP(len + QR_PAGE_SIZE, QR_PT_SPAN);
 
 		state->ranges[cpu] = QR_ALIGN_UP(aspace->va_start, QR_PT_SPAN) + cpu * span;
 		err = qr_map(aspace, state->ranges[cpu], len, QR_PAGE_SIZE, QR_PROT_READ | QR_PROT_WRITE, QR_MAP_FIXED,
-			     NULL, 0, &state->ranges[cpu]);
+			     state->file, (uint32_t)part, &state->ranges[cpu]);
 		if (!err && lab->values[FOLIO] == 0)
 			err = qr_advise(aspace, state->ranges[cpu], len, QR_ADVISE_NOHUGE);
 	}
@@ -78,7 +90,7 @@ static const char *check(struct qr_lab *lab)
 extern const struct qr_lab_workload qr_lab_fault;
 const struct qr_lab_workload qr_lab_fault = {
 	.name = "fault",
-	.help = "first touches of private anonymous memory; an operation is a page",
+	.help = "first touches of anonymous memory or of a shared file; an operation is a page",
 	.params = params,
 	.setup = setup,
 	.run = run,

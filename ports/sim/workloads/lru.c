@@ -1,19 +1,21 @@
 /*
  * LRU lists: each CPU adds folios, and takes some off again when it has none left: its own oldest ones, as when a
- * program frees memory, or the oldest of all, as reclaim does. An operation is an addition. With lru-batch=0 each
- * addition and each removal takes the lock, as before pagevecs.
+ * program frees memory, or the oldest of all, as reclaim does. An operation is an addition; by turns, it is an addition
+ * or the removal of one folio. With lru-batch=0 each of them takes the lock, as before pagevecs.
  */
 #include "workloads/workload.h"
 
 enum { FOLIOS, ISOLATE, LEAVE, FRAMES, THINK };
-enum { LEAVE_FREED, LEAVE_RECLAIMED };
+enum { LEAVE_FREED, LEAVE_RECLAIMED, LEAVE_BY_TURNS };
 
 #define MAX_ISOLATE 64u
 
 static const struct qr_lab_param params[] = {
 	{"folios", "256", "folios per CPU", NULL},
 	{"isolate", "32", "folios that leave the list at a time; 1: each by its own; 64 at most", NULL},
-	{"leave", "freed", "which: the CPU's own oldest, or the oldest of the list", "freed,reclaimed"},
+	{"leave", "freed",
+	 "which: the CPU's own oldest, or the oldest of the list; or an own one at every second operation",
+	 "freed,reclaimed,by-turns"},
 	{"frames", "apart", "a CPU's frames lie together, as with per-CPU page lists, or among those of others",
 	 "apart,mixed"},
 	{"think", "2000", "mean time between two additions, ns", NULL},
@@ -24,7 +26,7 @@ struct cpu_state {
 	uint64_t nr; /* folios in hand */
 	struct qr_frame *folios[MAX_ISOLATE];
 	uint64_t oldest; /* place in the ring */
-	struct qr_frame **ring; /* LEAVE_FREED: [folio] the CPU's own, the oldest first from there on */
+	struct qr_frame **ring; /* not LEAVE_RECLAIMED: [folio] the CPU's own, the oldest first from there on */
 } QR_ALIGNED(QR_CACHE_LINE);
 
 struct state {
@@ -73,7 +75,7 @@ static int setup(struct qr_lab *lab)
 /* Takes the CPU's oldest folios off as those that free them do: their last reference is gone. */
 static void take_own(struct qr_lab *lab, struct cpu_state *mine)
 {
-	mine->nr = lab->values[ISOLATE];
+	mine->nr = lab->values[LEAVE] == LEAVE_BY_TURNS ? 1 : lab->values[ISOLATE];
 	for (uint64_t i = 0; i < mine->nr; i++) {
 		struct qr_frame *folio = mine->ring[(mine->oldest + i) % lab->values[FOLIOS]];
 
@@ -95,6 +97,10 @@ static void run(struct qr_lab *lab, uint32_t cpu)
 
 	while (qr_lab_running(lab)) {
 		qr_lab_think(lab, lab->values[THINK]);
+		if (!mine->nr && lab->values[LEAVE] == LEAVE_BY_TURNS) {
+			take_own(lab, mine);
+			continue;
+		}
 		if (!mine->nr && lab->values[LEAVE] == LEAVE_FREED) {
 			take_own(lab, mine);
 		} else if (!mine->nr) {
@@ -126,7 +132,7 @@ static const char *check(struct qr_lab *lab)
 extern const struct qr_lab_workload qr_lab_lru;
 const struct qr_lab_workload qr_lab_lru = {
 	.name = "lru",
-	.help = "folios put on the LRU lists and taken off; an operation is an addition",
+	.help = "folios put on the LRU lists and taken off; an operation is an addition, by turns either",
 	.params = params,
 	.setup = setup,
 	.run = run,

@@ -88,6 +88,54 @@ static void test_upgrade(void)
 	tap_check_equal(once(1, line, QR_LOAD), 1 + 50);
 }
 
+/* The owner wrote: the reader gets it for writing. It did not: both have it. */
+static void test_migrates(void)
+{
+	uint64_t line = fresh_line();
+
+	qr_sim.costs.migrates = true;
+	(void)once(0, line, QR_LOCKED);
+	tap_check_equal(once(1, line, QR_LOAD), 1 + 50);
+	tap_check_equal(entry_at(line)->owner, 1);
+	tap_check_equal(once(1, line, QR_LOCKED), 1);
+	tap_check_equal(once(0, line, QR_LOAD), 1 + 50); /* its copy was void */
+	tap_check_equal(entry_at(line)->state, QR_LINE_OWNED);
+	tap_check_equal(once(1, line, QR_LOAD), 1 + 50);
+	tap_check_equal(entry_at(line)->state, QR_LINE_SHARED);
+	tap_check_equal(once(0, line, QR_LOAD), 1);
+	qr_sim.costs.migrates = false;
+}
+
+/* Home on node 0, owner on node 1, reader on node 0 and the reverse; three nodes are not to be had here. */
+static void test_further_nodes(void)
+{
+	uint64_t line = fresh_line();
+
+	qr_sim.costs.third_node = 70 * QR_SIM_PS;
+	(void)once(2, line, QR_LOCKED);
+	tap_check_equal(once(0, line, QR_LOCKED), 1 + 200);
+	tap_check_equal(once(2, line, QR_LOCKED), 1 + 200);
+	qr_sim.costs.third_node = 0;
+}
+
+static void test_place(void)
+{
+	uint64_t element = 64, nr = 4 * QR_PAGE_SIZE / 64;
+	const void *array = (const void *)(uintptr_t)(QR_SIM_METADATA + ((uint64_t)1 << 33));
+	uint64_t first = qr_sim_line_of((uintptr_t)array);
+
+	qr_sim_place(array, element, nr, QR_PLACE_BY_CPU);
+	tap_check_equal(qr_sim_home(first), 0);
+	/* The second page begins with what is for CPU 64: there are four, so for the last. */
+	tap_check_equal(qr_sim_home(first + QR_PAGE_SIZE / QR_CACHE_LINE), 1);
+	/* Frames of 1 GiB to a node: descriptor of the first frame of the second node. */
+	array = (const void *)(uintptr_t)(QR_SIM_METADATA + ((uint64_t)2 << 33));
+	first = qr_sim_line_of((uintptr_t)array);
+	qr_sim_place(array, 32, (uint64_t)1 << 20, QR_PLACE_BY_FRAME);
+	tap_check_equal(qr_sim_home(first + ((uint64_t)1 << 18) * 32 / QR_CACHE_LINE - 1), 0);
+	tap_check_equal(qr_sim_home(first + ((uint64_t)1 << 18) * 32 / QR_CACHE_LINE), 1);
+}
+
 static void test_store_is_buffered(void)
 {
 	uint64_t line = fresh_line();
@@ -163,14 +211,15 @@ static void test_queue_is_fifo(void)
 
 	run_race(cpus, times, 3);
 	tap_check_equal(race.nr_done, 3);
-	tap_check_equal(race.order[0], 1);
-	tap_check_equal(race.order[1], 0);
-	tap_check_equal(race.order[2], 2);
-	/* From CPU 3 on the other node; then within the cluster; then to the other node again. Each transfer starts
-	 * when the one before is complete. */
-	tap_check_equal(race.finish[0], 1 + 200);
-	tap_check_equal(race.finish[1], 1 + 200 + 50);
-	tap_check_equal(race.finish[2], 1 + 200 + 50 + 200);
+	tap_check_equal(race.order[0], 2);
+	tap_check_equal(race.order[1], 1);
+	tap_check_equal(race.order[2], 0);
+	/* CPU 3 has it. A quarter of a transfer passes until the request is there: CPU 2 of the same cluster asks last
+	 * and is first, at 9 + 1 + 12.5; its transfer takes the other 37.5. CPU 1 of the other node waits for the end
+	 * of that, then CPU 0 of its cluster. */
+	tap_check_equal(race.finish[0], 60);
+	tap_check_equal(race.finish[1], 60 + 150);
+	tap_check_equal(race.finish[2], 60 + 150 + 37);
 }
 
 static void count_main(void *argument)
@@ -206,14 +255,15 @@ static void test_ping_pong(void)
 
 #define NR_LINES 24u
 
-static void test_random(void)
+static void random_accesses(void)
 {
 	uint64_t seed = tap_seed(), lines[NR_LINES];
 	uint32_t copies[NR_LINES] = {0}; /* [line] bitmap of CPUs */
+	bool is_written[NR_LINES] = {false};
 
 	for (uint32_t i = 0; i < NR_LINES; i++)
-		lines[i] = QR_SIM_ARENA + ((uint64_t)1 << 20) + i * (4096 + QR_CACHE_LINE);
-	for (uint32_t round = 0; round < 600 && !tap_has_failed(); round++) {
+		lines[i] = fresh_line() + i * QR_CACHE_LINE;
+	for (uint32_t round = 0; round < 400 && !tap_has_failed(); round++) {
 		uint32_t i = tap_random_below(&seed, NR_LINES), cpu = tap_random_below(&seed, 4);
 		enum qr_sim_access kind = (enum qr_sim_access)tap_random_below(&seed, 4);
 		bool had_copy = copies[i] >> cpu & 1, was_alone = copies[i] == 1u << cpu;
@@ -222,19 +272,34 @@ static void test_random(void)
 		/* A hit costs the access and, for stores, the issue; anything else at least the nearest cache. */
 		if (kind == QR_LOAD || kind == QR_LOCKED)
 			tap_check((took <= 1) == (kind == QR_LOAD ? had_copy : had_copy && was_alone));
-		copies[i] = kind == QR_LOAD ? copies[i] | 1u << cpu : 1u << cpu;
+		if (kind != QR_LOAD || (qr_sim.costs.migrates && !had_copy && is_written[i]))
+			copies[i] = 1u << cpu;
+		else
+			copies[i] |= 1u << cpu;
+		is_written[i] = kind != QR_LOAD || (is_written[i] && had_copy);
 		tap_check(qr_sim_line_is_valid(qr_sim_line_of(lines[i])));
 		tap_check_equal(entry_at(lines[i])->nr_sharers, __builtin_popcount(copies[i]));
 	}
+}
+
+static void test_random(void)
+{
+	random_accesses();
+	qr_sim.costs.migrates = true;
+	random_accesses();
+	qr_sim.costs.migrates = false;
 }
 
 static const struct tap_test tests[] = {
 	{"directory_hit_and_miss_cost_what_they_should", test_hit_and_miss},
 	{"directory_read_of_lines_of_others", test_read_of_others},
 	{"directory_upgrade_voids_copies", test_upgrade},
+	{"directory_read_of_a_written_line_takes_it_over", test_migrates},
+	{"directory_transfers_between_two_nodes_ask_no_third", test_further_nodes},
+	{"directory_arrays_lie_where_they_are_placed", test_place},
 	{"directory_store_is_buffered", test_store_is_buffered},
 	{"directory_locked_operation_drains_the_buffer", test_locked_drains},
-	{"directory_queue_is_first_come_first_served", test_queue_is_fifo},
+	{"directory_queue_is_in_order_of_arrival", test_queue_is_fifo},
 	{"directory_ping_pong_is_bounded", test_ping_pong},
 	{"directory_random_accesses_equal_model", test_random},
 };
