@@ -59,8 +59,9 @@ static struct qr_aspace *aspace_alloc(struct qr_vmm *vmm)
 		return NULL;
 	aspace->nr_counts = nr_counts;
 	aspace->stream_sets = qr_kmalloc(vmm, QR_NR_STREAM_SETS * sizeof(struct qr_stream_set), QR_GFP_KERNEL);
-	if (!aspace->stream_sets) {
-		qr_kfree(vmm, aspace);
+	aspace->locality = qr_kmalloc(vmm, sizeof(struct qr_locality), QR_GFP_KERNEL);
+	if (!aspace->stream_sets || !aspace->locality) {
+		aspace_free(vmm, aspace);
 		return NULL;
 	}
 	return aspace;
@@ -68,6 +69,7 @@ static struct qr_aspace *aspace_alloc(struct qr_vmm *vmm)
 
 static void aspace_free(struct qr_vmm *vmm, struct qr_aspace *aspace)
 {
+	qr_kfree(vmm, aspace->locality);
 	qr_kfree(vmm, aspace->stream_sets);
 	qr_kfree(vmm, aspace);
 }

@@ -61,13 +61,38 @@ struct qr_vma {
 #define QR_NR_STREAMS 16u
 struct qr_stream {
 	qr_aligned_u64 next_va; /* (A) */
-	uint32_t order;    /* (A) log2 of the window in pages */
+	uint16_t order;    /* (A) log2 of the window in pages */
+	uint16_t is_continued; /* (A) a fault fell where the first window ended */
 	uint32_t stamp;    /* (A) for replacement: larger is younger */
 };
 struct qr_stream_set {
 	struct qr_stream streams[QR_NR_STREAMS];
 	uint32_t clock;    /* (A) */
 } QR_ALIGNED(QR_CACHE_LINE);
+
+/* How near to each other a program's touches are: core/fault/locality.c. Racy by design. */
+#define QR_LOCALITY_MAX_ORDER 4u    /* windows of up to 16 pages */
+#define QR_LOCALITY_REGION_SHIFT 23 /* 8 MiB; regions share an entry by hash */
+#define QR_LOCALITY_REGIONS 32u
+#define QR_LOCALITY_PROBES 440u     /* so that it all fits in a frame */
+struct qr_locality_class {
+	uint8_t nr_probes; /* (A) */
+	uint8_t nr_hits;   /* (A) of them, touched */
+};
+struct qr_locality_region {
+	struct qr_locality_class classes[QR_LOCALITY_MAX_ORDER + 1];
+};
+struct qr_locality_probe {
+	uint32_t tag;   /* (A) page and class; 0: none */
+	uint32_t stamp; /* (A) nr_pages when it was made */
+};
+struct qr_locality {
+	uint32_t nr_faults; /* (A) modulo 2^32 */
+	uint32_t nr_pages;  /* (A) that came back from swap, modulo 2^32 */
+	struct qr_locality_region regions[QR_LOCALITY_REGIONS];
+	struct qr_locality_probe probes[QR_LOCALITY_PROBES];
+};
+_Static_assert(sizeof(struct qr_locality) <= QR_PAGE_SIZE, "one frame");
 
 /* One share of an address space's page counts; shares are sums of differences and may be negative, modulo 2^64. */
 struct qr_aspace_count {
@@ -91,6 +116,7 @@ struct qr_aspace {
 	struct qr_vma *free_list;       /* (M) VMAs that are gone, until a grace period has passed */
 	uint32_t nr_free_list;          /* (M) */
 	struct qr_stream_set *stream_sets; /* (I) [QR_NR_STREAM_SETS] */
+	struct qr_locality *locality;   /* (I) */
 	uint32_t nr_counts;             /* (I) */
 	struct qr_aspace_count counts[]; /* [share], chosen by CPU */
 };

@@ -31,6 +31,20 @@ int qr_fault_cow(struct fault *fault);     /* a write to a page that may be shar
 unsigned qr_stream_order(const struct fault *fault, unsigned initial, unsigned max);
 void qr_stream_note(const struct fault *fault, uint64_t end_va, unsigned order);
 
+/* Neighbours of pages that come back from swap, locality.c. The order of the aligned block around the fault that is
+ * worth bringing in, at most QR_LOCALITY_MAX_ORDER, and whether the page that follows is. */
+unsigned qr_locality_order(const struct fault *fault, bool *takes_next);
+/* Whether this fault should make a probe: its class, with the page that it would be, which is not that of the fault and
+ * need not be in the VMA; else QR_LOCALITY_NONE. order: of the block that is brought in. */
+#define QR_LOCALITY_NONE UINT32_MAX
+unsigned qr_locality_probe(const struct fault *fault, unsigned order, uint64_t *probe_va);
+/* The probe is in memory, not mapped. */
+void qr_locality_note_probe(const struct fault *fault, uint64_t probe_va, unsigned class);
+/* So many pages came back from swap. */
+void qr_locality_note_pages(const struct fault *fault, uint32_t nr);
+/* The fault was at a page that was in memory and not mapped. */
+void qr_locality_touched(const struct fault *fault);
+
 /* Sees to it that a window of nr pages can be allocated: reclaims if free memory is low. A stream would evict as much
  * page by page; at once it gets large blocks. May sleep; no page-table lock held. */
 void qr_fault_make_room(struct fault *fault, uint32_t nr);

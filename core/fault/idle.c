@@ -66,6 +66,7 @@ int qr_fault_idle(struct fault *fault)
 	qr_folio_unlock(folio);
 	qr_pt_unlock(fault->page); /* holds: vma(R) */
 	qr_folio_put(vmm, folio, 1);
+	qr_locality_touched(fault);
 	qr_stat_add(&vmm->stats, QR_STAT_faults_idle, 1);
 	return err;
 }

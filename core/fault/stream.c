@@ -1,6 +1,7 @@
 /*
- * Streams of faults. A fault that falls where an earlier window ended continues its stream and doubles the window;
- * any other fault begins a new stream with a small one. So sequential access soon moves large units and random
+ * Streams of faults. A fault that falls where an earlier window ended continues its stream and, from the second time
+ * on, doubles the window (things that lie across two pages make no stream); any other fault begins a new stream with a
+ * small one. So sequential access soon moves large units and random
  * access stays with single pages, for several streams side by side.
  *
  * Fields are read and written without a lock: a lost update makes one window smaller than it could be.
@@ -42,8 +43,10 @@ static struct qr_stream *stream_oldest(struct qr_stream_set *set)
 unsigned qr_stream_order(const struct fault *fault, unsigned initial, unsigned max)
 {
 	struct qr_stream *stream = stream_find(stream_set(fault), fault->va);
-	unsigned order = stream ? qr_load_relaxed(&stream->order) + 1 : initial;
+	unsigned order = initial;
 
+	if (stream && (qr_load_relaxed(&stream->order) || qr_load_relaxed(&stream->is_continued)))
+		order = qr_load_relaxed(&stream->order) + 1;
 	return QR_MIN(order, max);
 }
 
@@ -51,10 +54,12 @@ void qr_stream_note(const struct fault *fault, uint64_t end_va, unsigned order)
 {
 	struct qr_stream_set *set = stream_set(fault);
 	struct qr_stream *stream = stream_find(set, fault->va);
+	bool is_continued = stream != NULL;
 
 	if (!stream)
 		stream = stream_oldest(set);
+	qr_store_relaxed(&stream->is_continued, is_continued);
 	qr_store_relaxed(&stream->next_va, end_va);
-	qr_store_relaxed(&stream->order, order);
+	qr_store_relaxed(&stream->order, (uint16_t)order);
 	qr_store_relaxed(&stream->stamp, qr_fetch_add_relaxed(&set->clock, 1));
 }

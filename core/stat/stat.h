@@ -23,6 +23,8 @@
 	X(pages_unmapped, "pages unmapped by reclaim")                                                                 \
 	X(pages_zeroed, "pages zeroed")                                                                                \
 	X(swapin_pages, "pages brought back from swap")                                                                \
+	X(probes, "neighbours of swapped-in pages that were watched to see whether they are touched")                  \
+	X(probe_hits, "of them, those that were, and soon")                                                            \
 	X(swapout_pages, "pages put out to swap")                                                                      \
 	X(swapout_zero, "pages put out that held one repeated word: no storage")                                       \
 	X(swapout_clean, "pages dropped because their slot still held them")                                           \

@@ -34,8 +34,8 @@
 struct handler {
 	struct qr_manager *leads; /* NULL: it does not lead */
 	bool is_in_event;         /* the lead is kept until it is dealt with */
-	bool has_blocked;         /* since it last read */
-	uint32_t nr_read_before;  /* messages that had been read when it blocked */
+	struct qr_manager *waits; /* NULL: it does not wait for a transfer */
+	uint32_t nr_read_before;  /* messages that had been read when it began to wait */
 	uint64_t spin_until_ns;
 };
 static __thread struct handler handler_self;
@@ -106,19 +106,45 @@ static void handle_pagefault(struct qr_manager *manager, const struct uffd_msg *
 	pthread_rwlock_unlock(&manager->fork.gate);
 }
 
-void qr_handler_stand_down(void)
+void qr_handler_wait_begin(void)
 {
 	struct handler *self = &handler_self;
 	struct qr_manager *manager = self->leads;
 
 	if (!manager || self->is_in_event)
 		return;
-	self->has_blocked = true;
-	self->nr_read_before = manager->nr_messages;
-	if (manager->crowd < CROWD_FROM)
+	self->waits = manager;
+	self->nr_read_before = qr_load_relaxed(&manager->nr_messages);
+	if (qr_load_relaxed(&manager->crowd) < CROWD_FROM)
 		return;
 	self->leads = NULL;
 	pthread_mutex_unlock(&manager->read_lock);
+}
+
+/* Whether somebody faulted while this handler waited: looked at before its own fault is resolved, since the thread that
+ * waits for that one may fault again at once. */
+void qr_handler_wait_end(void)
+{
+	struct handler *self = &handler_self;
+	struct qr_manager *manager = self->waits;
+	uint32_t crowd;
+	bool is_crowded;
+
+	if (!manager)
+		return;
+	self->waits = NULL;
+	if (self->leads) {
+		struct pollfd fd = {.fd = manager->port.uffd_space, .events = POLLIN};
+
+		is_crowded = poll(&fd, 1, 0) > 0;
+	} else {
+		is_crowded = qr_load_relaxed(&manager->nr_messages) != self->nr_read_before;
+	}
+	crowd = qr_load_relaxed(&manager->crowd);
+	if (is_crowded)
+		qr_store_relaxed(&manager->crowd, QR_MIN(crowd + 1, CROWD_MAX));
+	else if (crowd)
+		qr_store_relaxed(&manager->crowd, crowd - 1);
 }
 
 /* Returns with the lead, or false when the handlers are to end. */
@@ -132,18 +158,6 @@ static bool handler_lead(struct handler *self, struct qr_manager *manager)
 	self->leads = NULL;
 	pthread_mutex_unlock(&manager->read_lock);
 	return false;
-}
-
-/* Whether somebody faulted while this handler waited for the swap file. */
-static void handler_note_crowd(struct handler *self, struct qr_manager *manager, bool has_message)
-{
-	if (!self->has_blocked)
-		return;
-	self->has_blocked = false;
-	if (has_message || manager->nr_messages != self->nr_read_before)
-		manager->crowd = QR_MIN(manager->crowd + 1, CROWD_MAX);
-	else if (manager->crowd)
-		manager->crowd--;
 }
 
 static void handler_sleep(struct qr_manager *manager)
@@ -161,9 +175,8 @@ static bool handler_next(struct handler *self, struct qr_manager *manager, struc
 {
 	bool has_message = read(manager->port.uffd_space, message, sizeof(*message)) == (ssize_t)sizeof(*message);
 
-	handler_note_crowd(self, manager, has_message);
 	if (has_message)
-		manager->nr_messages++;
+		qr_store_relaxed(&manager->nr_messages, manager->nr_messages + 1);
 	else if (qr_port_now_ns() < self->spin_until_ns)
 		__builtin_ia32_pause();
 	else

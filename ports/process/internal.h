@@ -120,8 +120,9 @@ bool qr_move_backoff(unsigned *retries);
 /* ---- handler.c, signal.c ---- */
 int qr_handlers_start(struct qr_manager *manager);
 void qr_handlers_stop(struct qr_manager *manager);
-/* Called by a thread that is about to wait for a device: if it is the handler that leads it may hand over. */
-void qr_handler_stand_down(void);
+/* Around a wait for a device: if the thread is the handler that leads it may hand over. */
+void qr_handler_wait_begin(void);
+void qr_handler_wait_end(void);
 int qr_signal_install(void);
 /* Runs the fault loop for one fault and deals with its errors; never fails to the caller. */
 void qr_handle_fault(struct qr_manager *manager, uint64_t va, bool is_write);

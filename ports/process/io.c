@@ -43,16 +43,21 @@ static long io_futex(uint32_t *word, int operation, uint32_t value);
 
 int qr_port_io_submit(struct qr_port *port, struct qr_io_request *request)
 {
+	int err;
+
 	if (request->may_block)
-		qr_handler_stand_down();
-	return qr_io_submit(&port->io, request);
+		qr_handler_wait_begin();
+	err = qr_io_submit(&port->io, request);
+	qr_handler_wait_end();
+	return err;
 }
 
 void qr_port_io_wait(struct qr_port *port, struct qr_io_request *request)
 {
 	if (!__atomic_load_n(&request->done, __ATOMIC_ACQUIRE))
-		qr_handler_stand_down();
+		qr_handler_wait_begin();
 	qr_io_wait(&port->io, request);
+	qr_handler_wait_end();
 }
 
 int qr_port_swap_open(struct qr_port *port, uint32_t *file)

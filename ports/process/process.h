@@ -108,8 +108,8 @@ struct qr_manager {
 	int budget_thread;
 	uint32_t is_closing;            /* (A) futex word of the budget thread */
 	pthread_mutex_t read_lock;      /* held by the handler that leads */
-	uint32_t nr_messages;           /* (read lock) read so far, modulo 2^32 */
-	uint32_t crowd;                 /* (read lock) how often of late faults waited for another's transfer */
+	uint32_t nr_messages;           /* (A) written under the read lock: read so far, modulo 2^32 */
+	uint32_t crowd;                 /* (A) how often of late faults waited for another's transfer */
 	uint32_t handlers_end;          /* (A) */
 	int handler_eventfd;            /* wakes handlers that are to end */
 	struct qr_manager *next;        /* registry for the SIGBUS handler */

@@ -1,13 +1,17 @@
 """Fills, reads and saves a redis server over its unix socket, speaking its protocol.
 
-usage: redis_client.py SOCKET wait|fill|check|bgsave [KEYS]
+usage: redis_client.py SOCKET wait|fill|check|bgsave|load [KEYS [READS]]
 """
+import bisect
 import hashlib
+import itertools
+import random
 import socket
 import sys
 import time
 
 BATCH = 500
+LOAD_BATCH = 32
 
 
 def value_of(i):
@@ -72,6 +76,22 @@ def bgsave(server):
     sys.exit("the save did not end")
 
 
+def load(server, nr_keys, nr_reads):
+    """Reads of single keys as a cache gets them: the k-th most popular key with weight 1/k (zipf), one in ten written."""
+    rng = random.Random(11)
+    weights = list(itertools.accumulate(1 / (k + 1) for k in range(nr_keys)))
+    ranks = list(range(nr_keys))
+    rng.shuffle(ranks)
+    for first in range(0, nr_reads, LOAD_BATCH):
+        keys = [ranks[bisect.bisect(weights, rng.random() * weights[-1])] for _ in range(LOAD_BATCH)]
+        writes = {k for k in keys if k % 10 == 3}
+        server.send(*([b"SET", b"key:%d" % k, value_of(k)] if k in writes else [b"GET", b"key:%d" % k] for k in keys))
+        for k in keys:
+            answer = server.reply()
+            if k not in writes and len(answer) != len(value_of(k)):
+                sys.exit("key %d is wrong: %r" % (k, answer))
+
+
 def main():
     path, what = sys.argv[1:3]
     if what == "wait":
@@ -80,6 +100,8 @@ def main():
     if what == "bgsave":
         return bgsave(server)
     nr_keys = int(sys.argv[3])
+    if what == "load":
+        return load(server, nr_keys, int(sys.argv[4]))
     for first in range(0, nr_keys, BATCH):
         batch = range(first, min(first + BATCH, nr_keys))
         if what == "fill":

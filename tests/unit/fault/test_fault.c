@@ -278,6 +278,47 @@ static void test_sequential_grows_window(void)
 	machine_destroy(machine);
 }
 
+/* Touches aligned blocks of 16 pages in random order, nr_touched pages of each, not in order; returns the faults on
+ * pages in swap per 100 pages touched. */
+static uint64_t swapins_of_blocks(struct machine *machine, uint64_t *state, uint32_t nr_blocks, uint32_t nr_touched)
+{
+	uint64_t before = qr_stat_sum(&machine->vmm->stats, QR_STAT_faults_swapin);
+
+	for (uint32_t i = 0; i < nr_blocks; i++) {
+		uint32_t block = tap_random_below(state, NR_PAGES / 16) * 16;
+
+		for (uint32_t j = 0; j < nr_touched; j++)
+			page_check(machine, block + (j * 7 + 3) % 16);
+	}
+	before = qr_stat_sum(&machine->vmm->stats, QR_STAT_faults_swapin) - before;
+	return before * 100 / (nr_blocks * nr_touched);
+}
+
+static void test_neighbours(void)
+{
+	struct machine *machine = machine_create(&(struct machine_options){.has_file = true, .codec = QR_CODEC_LZ4});
+	uint64_t state = tap_seed();
+	uint64_t local, lone, pages;
+
+	for (uint32_t page = 0; page < NR_PAGES; page++)
+		page_write(machine, page);
+	(void)swapins_of_blocks(machine, &state, 600, 16);
+	local = swapins_of_blocks(machine, &state, 200, 16);
+	(void)swapins_of_blocks(machine, &state, 6000, 1);
+	pages = qr_stat_sum(&machine->vmm->stats, QR_STAT_swapin_pages);
+	lone = swapins_of_blocks(machine, &state, 1000, 1);
+	pages = qr_stat_sum(&machine->vmm->stats, QR_STAT_swapin_pages) - pages;
+	tap_note("swap-ins for 100 pages touched: %llu in whole blocks, %llu one by one, which brought %llu pages of "
+		 "1000",
+		 (unsigned long long)local, (unsigned long long)lone, (unsigned long long)pages);
+	tap_check(local < 25);
+	tap_check(pages < 1300);
+	tap_check(qr_stat_sum(&machine->vmm->stats, QR_STAT_probe_hits) > 0);
+	tap_check(qr_stat_sum(&machine->vmm->stats, QR_STAT_probe_hits) <=
+		  qr_stat_sum(&machine->vmm->stats, QR_STAT_probes));
+	machine_destroy(machine);
+}
+
 static const struct tap_test tests[] = {
 	{"fault_exclusive_port_keeps_every_byte", test_exclusive},
 	{"fault_shared_port_keeps_every_byte", test_shared},
@@ -287,6 +328,7 @@ static const struct tap_test tests[] = {
 	{"fault_threads_port_fails_in_part_keep_every_byte", test_threads_chaos},
 	{"fault_without_right_is_refused", test_segv},
 	{"fault_sequential_grows_window_random_does_not", test_sequential_grows_window},
+	{"fault_brings_neighbours_where_they_are_touched", test_neighbours},
 };
 
 int main(int argc, char **argv)

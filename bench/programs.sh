@@ -1,0 +1,151 @@
+#!/bin/bash
+# Real programs whose data is twice their RAM: wall time under `quire run` and under the kernel's own swap (a memory
+# cgroup of the same limit, a swap file on the same disk), interleaved, beside the native time; outputs are compared.
+# usage: programs.sh [--build BUILD] [--rounds N] [--only NAME,...] [--json FILE] [--scale PERCENT] [-- QUIRE_OPTION...]
+# Programs: sort, python, sqlite, redis (zipf reads, one in ten a write), graph (breadth-first search).
+# Needs root for the cgroup and the swap file; without it the kernel's column is left out. Not while others swap.
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/.." && pwd)
+build=$root/build rounds=3 only=sort,python,sqlite,redis,graph json='' scale=100
+while [ $# -gt 0 ]; do
+	case $1 in
+	--build) build=$2; shift 2 ;;
+	--rounds) rounds=$2; shift 2 ;;
+	--only) only=$2; shift 2 ;;
+	--json) json=$2; shift 2 ;;
+	--scale) scale=$2; shift 2 ;;
+	--) shift; break ;;
+	*) sed -n '2,7s/^# //p' "$0"; exit 2 ;;
+	esac
+done
+quire_options=("$@")
+. "$root/tests/system/workloads.sh"
+export LC_ALL=C PYTHONHASHSEED=0
+work=$(mktemp -d /var/tmp/quire-programs.XXXXXX)
+cgroup=
+trap 'clean_up' EXIT
+trap 'exit 130' INT TERM
+
+clean_up()
+{
+	if [ -n "$cgroup" ]; then
+		swapoff "$work/kernel-swap"
+		for _ in {1..50}; do
+			rmdir "$cgroup" 2>/dev/null && break
+			sleep 0.1
+		done
+	fi
+	rm -rf "$work"
+}
+
+# scaled N
+scaled()
+{
+	echo $((($1 * scale + 99) / 100))
+}
+
+kernel_swap_start()
+{
+	[ "$(id -u)" -eq 0 ] || { echo "programs: not root: no column for the kernel" >&2; return; }
+	[ "$(wc -l </proc/swaps)" -eq 1 ] || { echo "programs: the machine swaps already: no column for the kernel" >&2; return; }
+	fallocate -l 2G "$work/kernel-swap" && chmod 600 "$work/kernel-swap" && mkswap "$work/kernel-swap" >/dev/null &&
+		swapon "$work/kernel-swap" || { echo "programs: no swap file here" >&2; return; }
+	if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
+		echo +memory >/sys/fs/cgroup/cgroup.subtree_control
+		cgroup=/sys/fs/cgroup/quire-programs-$$ limit=memory.max
+	else
+		cgroup=/sys/fs/cgroup/memory/quire-programs-$$ limit=memory.limit_in_bytes
+	fi
+	mkdir "$cgroup" && return
+	swapoff "$work/kernel-swap"
+	cgroup=
+}
+
+prepare_sort() { "$build/bench/gendata" "$(scaled 384)" 7 600 >"$work/text"; mkdir "$work/tmp"; }
+prepare_python() { python_objects >"$work/build.py"; }
+prepare_sqlite() { sql_events "$(scaled 250000)" >"$work/load.sql"; }
+prepare_redis() { :; }
+prepare_graph() { :; }
+run_sort() { sort -S "$(scaled 384)M" --parallel=2 -T "$work/tmp" "$work/text" | cksum; }
+run_python() { "$(python3 -c 'import sys; print(sys.executable)')" "$work/build.py" "$(scaled 80000)"; }
+run_sqlite() { sqlite3 -batch -init /dev/null :memory: ".read $work/load.sql" | cksum; }
+run_graph() { "$build/bench/graph" "$(scaled 3000000)" 8 1; }
+# The client is outside the budget.
+run_redis()
+{
+	local client="timeout 500 python3 $root/tests/system/redis_client.py $work/socket" server
+	rm -f "$work/socket"
+	"${wrap[@]}" redis-server --port 0 --unixsocket "$work/socket" --save "" --appendonly no --daemonize no \
+		--dir "$work" >"$work/redis.log" 2>&1 &
+	server=$!
+	$client wait && $client fill "$(scaled 190000)" && $client load "$(scaled 190000)" "$(scaled 150000)"
+	redis-cli -s "$work/socket" shutdown nosave >/dev/null 2>&1
+	wait $server
+}
+export -f run_sort run_python run_sqlite run_graph scaled
+export work build scale
+
+# once NAME SUBJECT RAM_MIB: appends "milliseconds checksum" to $work/NAME.SUBJECT
+once()
+{
+	local name=$1 subject=$2 ram=$3 started ended sum
+	wrap=(env)
+	case $subject in
+	native) wrap=("$build/tests/system/sample_rss" --timeout 600 --out "$work/$name.rss" --) ;;
+	quire) wrap=("$build/quire" run --quiet --ram "${ram}M" --swap "$work" "${quire_options[@]}" --) ;;
+	kernel)
+		echo $((ram << 20)) >"$cgroup/$limit"
+		wrap=(bash -c 'echo $$ >"$0/cgroup.procs" && exec "$@"' "$cgroup") ;;
+	esac
+	started=$(date +%s%N)
+	if [ "$name" = redis ]; then
+		sum=$(run_redis 2>>"$work/errors" | cksum)
+	else
+		sum=$("${wrap[@]}" bash -c "run_$name" 2>>"$work/errors" </dev/null | cksum)
+	fi
+	ended=$(date +%s%N)
+	echo "$(((ended - started) / 1000000)) $sum" >>"$work/$name.$subject"
+}
+
+# spread FILE: median, smallest and largest of the first column
+spread()
+{
+	sort -n "$1" | awk '{v[NR] = $1}
+		END {printf "%d %d %d", NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2, v[1], v[NR]}'
+}
+
+kernel_swap_start
+rows='' status=0 log_sum=0 nr=0
+printf '%-7s %5s %20s %24s %24s %6s\n' program 'RAM' 'native ms' 'kernel swap ms (range)' 'quire ms (range)' ratio
+for name in ${only//,/ }; do
+	declare -F "run_$name" >/dev/null || { echo "programs: no program '$name'" >&2; exit 2; }
+	"prepare_$name" || exit 1
+	once "$name" native 0
+	read -r kib _ <"$work/$name.rss"
+	ram=$((kib / 2048 < 32 ? 32 : kib / 2048))
+	for ((round = 0; round < rounds; round++)); do
+		[ -n "$cgroup" ] && once "$name" kernel $ram
+		once "$name" quire $ram
+	done
+	cat "$work/$name".{native,kernel,quire} 2>/dev/null | cut -d' ' -f2- | sort -u >"$work/sums"
+	[ "$(wc -l <"$work/sums")" -eq 1 ] || {
+		echo "programs: $name: THE OUTPUTS DIFFER"
+		(cd "$work" && grep -H . "$name".{native,kernel,quire}) 2>/dev/null
+		tail -n 5 "$work/errors"
+		status=1
+	}
+	read -r native _ <"$work/$name.native"
+	read -r own own_min own_max <<<"$(spread "$work/$name.quire")"
+	kernel=0 kernel_min=0 kernel_max=0
+	[ -n "$cgroup" ] && read -r kernel kernel_min kernel_max <<<"$(spread "$work/$name.kernel")"
+	ratio=$(awk "BEGIN {printf \"%.2f\", $kernel / $own}")
+	printf '%-7s %4dM %20d %8d (%5d ..%6d) %8d (%5d ..%6d) %6s\n' "$name" $ram "$native" "$kernel" "$kernel_min" \
+		"$kernel_max" "$own" "$own_min" "$own_max" "$ratio"
+	rows+="${rows:+,}{\"work\":\"$name\",\"ram_mib\":$ram,\"native_ms\":$native,\"peer\":\"kernel-swap\",\"peer_ms\":$kernel,\"median\":$own,\"min\":$own_min,\"max\":$own_max,\"unit\":\"ms\",\"ratio\":$ratio}"
+	log_sum=$(awk "BEGIN {print $log_sum + ($kernel ? log($kernel / $own) : 0)}") nr=$((nr + 1))
+done
+mean=$(awk "BEGIN {printf \"%.2f\", exp($log_sum / $nr)}")
+[ -n "$cgroup" ] && echo "geometric mean: $mean times as fast as the kernel's swap"
+[ -n "$json" ] && echo "{\"rounds\":$rounds,\"geometric_mean\":$mean,\"rows\":[$rows]}" >"$json"
+exit $status
