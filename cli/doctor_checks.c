@@ -102,11 +102,10 @@ static void check_userfaultfd(struct qr_check *check, const struct qr_machine_uf
 			"profile");
 	} else {
 		found(check, "not permitted: %s", strerror(uffd->syscall_errno));
-		limited(check, QR_CHECK_MISSING,
-			uffd->access == QR_UFFD_USER_ONLY ? "quire run --delivery signal, if the program makes no "
-							    "system calls on swapped memory; "
-							    "programs that link libquire"
-							  : NULL,
+		limited(check, uffd->access == QR_UFFD_USER_ONLY ? QR_CHECK_LIMITED : QR_CHECK_MISSING,
+			uffd->access == QR_UFFD_USER_ONLY
+				? "all works, with faults as signals (see --delivery in quire-run(1))"
+				: NULL,
 			"chgrp GROUP /dev/userfaultfd && chmod 660 /dev/userfaultfd (one group), or "
 			"sysctl -w vm.unprivileged_userfaultfd=1 (all users)");
 	}

@@ -16,6 +16,7 @@
 #include <signal.h>
 #include <utmp.h>
 
+#include "guard.h"
 #include "heap.h"
 
 #define FORK_EXIT_STATUS 125
@@ -138,6 +139,7 @@ static pid_t fork_managed(pid_t (*next)(void))
 		qr_gate_open();
 	} else {
 		qr_heap_thread_fork_child();
+		qr_guard_fork_child();
 		qr_gate_open_child();
 	}
 	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <threads.h>
 
+#include "guard.h"
 #include "internal.h"
 
 /* Keys below this one are kept in the thread's own descriptor (glibc, PTHREAD_KEY_2NDLEVEL_SIZE). */
@@ -94,14 +95,83 @@ FILE *fopencookie(void *cookie, const char *mode, cookie_io_functions_t function
 	return libc_call(fopencookie, cookie, mode, functions);
 }
 
+/* With delivery by signals a thread begins and ends with the guard's record of it. */
+struct libc_start {
+	void *(*entry)(void *);
+	thrd_start_t entry_of_c;
+	void *argument;
+};
+
+static struct libc_start start_take(void *start)
+{
+	struct libc_start taken = *(struct libc_start *)start;
+
+	qr_raw_free(start);
+	qr_guard_thread_start();
+	return taken;
+}
+
+static void *start_thread(void *start)
+{
+	struct libc_start taken = start_take(start);
+
+	return taken.entry(taken.argument);
+}
+
+static int start_thread_of_c(void *start)
+{
+	struct libc_start taken = start_take(start);
+
+	return taken.entry_of_c(taken.argument);
+}
+
+/* NULL: the thread starts as it is. */
+static struct libc_start *start_prepare(const struct libc_start *start)
+{
+	struct libc_start *prepared = qr_guard_is_on() ? qr_raw_alloc(sizeof(*start), sizeof(void *)) : NULL;
+
+	if (prepared)
+		*prepared = *start;
+	return prepared;
+}
+
+/* The kernel writes to the stack of a thread at any time: its signal frames and what is kept at its top. */
+static void start_lock_stack(const pthread_attr_t *attributes)
+{
+	void *address = NULL;
+	size_t length = 0;
+
+	if (!attributes || pthread_attr_getstack(attributes, &address, &length) || !length)
+		return;
+	if (qr_shim_is_managed(address))
+		qr_guard_lock((uintptr_t)address, length);
+}
+
 int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*entry)(void *), void *argument)
 {
-	return libc_call(pthread_create, thread, attributes, entry, argument);
+	struct libc_start *start = start_prepare(&(struct libc_start){.entry = entry, .argument = argument});
+	int err;
+
+	if (!start)
+		return libc_call(pthread_create, thread, attributes, entry, argument);
+	start_lock_stack(attributes);
+	err = libc_call(pthread_create, thread, attributes, start_thread, start);
+	if (err)
+		qr_raw_free(start);
+	return err;
 }
 
 int thrd_create(thrd_t *thread, thrd_start_t entry, void *argument)
 {
-	return libc_call(thrd_create, thread, entry, argument);
+	struct libc_start *start = start_prepare(&(struct libc_start){.entry_of_c = entry, .argument = argument});
+	int err;
+
+	if (!start)
+		return libc_call(thrd_create, thread, entry, argument);
+	err = libc_call(thrd_create, thread, start_thread_of_c, start);
+	if (err != thrd_success)
+		qr_raw_free(start);
+	return err;
 }
 
 int pthread_setspecific(pthread_key_t key, const void *value)

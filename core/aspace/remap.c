@@ -296,12 +296,14 @@ static void move_part(struct move *move, struct qr_frame *from, struct qr_frame 
 		int err = 0;
 
 		qr_pt_lock_pair(from, to); /* holds: aspace, vma(W), object(W), both page-table pages */
+		qr_port_unmap_begin(move->aspace->vmm->port, move->aspace->port_space);
 		while (va < end && !err) {
 			if (move_entry(move, from, to, va))
 				va += QR_PAGE_SIZE;
 			else
 				err = unmap_run(move, from, va, end, &nr_done);
 		}
+		qr_port_unmap_end(move->aspace->vmm->port, move->aspace->port_space);
 		qr_pt_unlock_pair(from, to);
 		/* Pages are pinned or shared for a while only; the machine sees to that. */
 		if (err)

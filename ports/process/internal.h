@@ -24,6 +24,13 @@ void qr_shim_internal_leave(void) __attribute__((weak));
  * returns, and protects it from close and dup2; unprotect comes before quire closes it. */
 int qr_shim_adopt_fd(int fd) __attribute__((weak));
 void qr_shim_unprotect_fd(int fd) __attribute__((weak));
+/* Runs function(argument) on a stack of quire's own, where the preload library has one for the thread; in a signal
+ * handler. */
+void qr_shim_run_apart(void (*function)(void *argument), void *argument) __attribute__((weak));
+/* The program was sent a SIGBUS that it has blocked: true, and the preload library keeps it. */
+bool qr_shim_defer_sigbus(void) __attribute__((weak));
+/* Whether the preload library makes system calls of the program right with delivery by signals. */
+bool qr_shim_guards_calls(void) __attribute__((weak));
 /* Mappings that went to the kernel untouched, their bytes, and bytes of the preload library's own memory. */
 void qr_shim_passed(uint64_t *nr_maps, uint64_t *map_bytes, uint64_t *raw_bytes) __attribute__((weak));
 
@@ -98,6 +105,10 @@ int qr_uffd_open(struct qr_manager *manager, const char **error_text);
 int qr_uffd_register(struct qr_manager *manager, const char **error_text);
 void qr_uffd_close(struct qr_manager *manager);
 int qr_uffd_register_range(int uffd, uint64_t start, uint64_t len_bytes, uint64_t mode);
+
+/* ---- delivery.c ---- */
+/* Which delivery the manager is to use, for the one that was asked for. */
+enum qr_delivery qr_delivery_choose(enum qr_delivery wanted);
 
 /* ---- inject.c: failures on purpose ---- */
 void qr_inject_read_hooks(struct qr_manager *manager);

@@ -228,7 +228,7 @@ static int manager_check(struct qr_manager *manager, const struct qr_options *op
 	qr_inject_read_hooks(manager);
 	manager->options = *options;
 	manager->options.swap_dir = options->swap_dir ? manager->swap_dir : NULL;
-	manager->delivery = options->delivery == QR_DELIVERY_SIGNAL ? QR_DELIVERY_SIGNAL : QR_DELIVERY_THREAD;
+	manager->delivery = qr_delivery_choose(options->delivery);
 	manager->nr_handlers = QR_MIN(options->nr_handlers ? options->nr_handlers : qr_port_nr_cpus(),
 				      options->nr_handlers ? QR_MAX_HANDLERS : DEFAULT_MAX_HANDLERS);
 	/* With signals the threads only read events. */

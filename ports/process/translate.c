@@ -15,6 +15,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
+#include "pin.h"
 #include "uffd_abi.h"
 
 void *qr_port_frame_address(struct qr_port *port, qr_pfn_t pfn)
@@ -201,6 +202,9 @@ static int copy_out(struct qr_port *port, uint64_t va, uint8_t *slot, uint32_t l
 	return 0;
 }
 
+/* Between unmap_begin() and unmap_end(). */
+static __thread bool is_unmap_group;
+
 int qr_port_unmap(struct qr_port *port, struct qr_port_space *space, uint64_t va, qr_pfn_t pfn, uint32_t nr,
 		  uint32_t prot, uint32_t *nr_done)
 {
@@ -209,6 +213,11 @@ int qr_port_unmap(struct qr_port *port, struct qr_port_space *space, uint64_t va
 	uint32_t done = 0;
 	int error;
 
+	/* A system call of the program is at it. The program itself may take its pages away all the same. */
+	if (!is_unmap_group && qr_pins_meet(va, va + len_bytes)) {
+		*nr_done = 0;
+		return QR_EBUSY;
+	}
 	if (!(prot & QR_PROT_WRITE)) {
 		/* The kernel moves writable pages only. The caller is about to drop the range or to change it. */
 		error = qr_kernel_mprotect(va, len_bytes, PROT_READ | PROT_WRITE) ? errno : 0;
@@ -225,17 +234,19 @@ int qr_port_unmap(struct qr_port *port, struct qr_port_space *space, uint64_t va
 	return error == EBUSY ? QR_EBUSY : map_error(error);
 }
 
-/* Each unmap() is whole by itself. */
+/* Each unmap() is whole by itself; what comes in groups is the program's own doing. */
 void qr_port_unmap_begin(struct qr_port *port, struct qr_port_space *space)
 {
 	(void)port;
 	(void)space;
+	is_unmap_group = true;
 }
 
 void qr_port_unmap_end(struct qr_port *port, struct qr_port_space *space)
 {
 	(void)port;
 	(void)space;
+	is_unmap_group = false;
 }
 
 static int native_prot(uint32_t prot)

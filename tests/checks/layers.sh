@@ -37,7 +37,7 @@ result $? "quire.h needs only stddef.h, stdint.h and err.h" "$work/log"
 if ls shim/*.c >/dev/null 2>&1; then
 	grep -nE '^#include "' shim/*.[ch] |
 		grep -vE '"(alloc/alloc|slab/slab|sync/[a-z]+|base/[a-z]+|ds/[a-z]+|page/frame|stat/stat)\.h"' |
-		grep -vE '"(process/)?(domain)\.h"' |
+		grep -vE '"(process/)?(domain|pin|sigbus)\.h"' |
 		while IFS= read -r line; do
 			h=$(echo "$line" | sed -E 's|.*#include "([^"]+)".*|\1|')
 			[ -f "shim/$h" ] || echo "$line"

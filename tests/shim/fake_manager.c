@@ -25,6 +25,8 @@
 #include "alloc/alloc.h"
 #include "base/base.h"
 #include "internal.h"
+#include "pin.h"
+#include "sigbus.h"
 #include "sync/lock.h"
 
 #define FAKE_BYTES ((uint64_t)32 << 30)
@@ -394,5 +396,37 @@ void qr_free_pages(struct qr_vmm *vmm, struct qr_frame *frame, unsigned order)
 	(void)vmm;
 	(void)frame;
 	(void)order;
+	abort();
+}
+
+/* Never reached: the stand-in does not deliver faults by signals. */
+void qr_pins_add(struct qr_pins *pins)
+{
+	(void)pins;
+}
+
+uint32_t qr_pins_settle(struct qr_manager *manager, const struct qr_pins *pins, uint32_t first)
+{
+	(void)manager;
+	(void)pins;
+	(void)first;
+	abort();
+}
+
+uint64_t qr_pins_limit(const struct qr_manager *manager)
+{
+	(void)manager;
+	abort();
+}
+
+void qr_pins_forget_others(const struct qr_pins *own)
+{
+	(void)own;
+}
+
+void qr_sigbus_swap(const struct qr_signal_action *action, struct qr_signal_action *old)
+{
+	(void)action;
+	(void)old;
 	abort();
 }
