@@ -9,6 +9,7 @@
 
 static bool take_run_option(int letter, const char *value, struct qr_run_options *options);
 static bool take_ram(const char *value, struct qr_run_options *options);
+static bool take_group(const char *value, struct qr_run_options *options);
 static bool take_name(const char *option, const char *value, const char *const *names, unsigned nr, uint32_t *out);
 static void say_bad_option(char **argv, int letter);
 
@@ -23,6 +24,7 @@ bool qr_options_parse_run(int argc, char **argv, struct qr_run_options *options)
 		{"swap-size", required_argument, NULL, 'S'},
 		{"compress", required_argument, NULL, 'c'},
 		{"delivery", required_argument, NULL, 'd'},
+		{"group", required_argument, NULL, 'g'},
 		{"report", required_argument, NULL, 'R'},
 		{"stats-json", required_argument, NULL, 'j'},
 		{"quiet", no_argument, NULL, 'q'},
@@ -76,6 +78,8 @@ static bool take_run_option(int letter, const char *value, struct qr_run_options
 			return false;
 		options->delivery = (enum qr_delivery)number;
 		return true;
+	case 'g':
+		return take_group(value, options);
 	case 'R':
 		options->report = value;
 		return true;
@@ -115,6 +119,26 @@ static bool take_ram(const char *value, struct qr_run_options *options)
 			   is_bare ? "M?)" : "");
 		return false;
 	}
+	return true;
+}
+
+static bool take_group(const char *value, struct qr_run_options *options)
+{
+	struct qr_domain_group *group = &options->groups[options->nr_groups];
+
+	if (options->nr_groups == QR_DOMAIN_GROUPS) {
+		qr_cli_say("run: --group '%s' is one too many; there may be %u", value, QR_DOMAIN_GROUPS);
+		return false;
+	}
+	if (!qr_options_parse_group(value, group))
+		return false;
+	for (unsigned i = 0; i < options->nr_groups; i++) {
+		if (!strcmp(options->groups[i].name, group->name)) {
+			qr_cli_say("run: --group '%s': there is a group of that name already", value);
+			return false;
+		}
+	}
+	options->nr_groups++;
 	return true;
 }
 

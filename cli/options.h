@@ -7,6 +7,8 @@
 
 #include <quire/quire.h>
 
+#include "domain.h"
+
 struct qr_run_options {
 	uint64_t ram_bytes;      /* 0: not given */
 	double ram_percent;      /* 0: not given */
@@ -16,6 +18,8 @@ struct qr_run_options {
 	enum qr_delivery delivery;
 	const char *report;      /* NULL: none */
 	const char *stats_json;  /* NULL: none */
+	struct qr_domain_group groups[QR_DOMAIN_GROUPS];
+	unsigned nr_groups;
 	bool is_quiet;
 	bool is_help;
 	char **program;          /* name and arguments, ended by NULL */
@@ -23,6 +27,9 @@ struct qr_run_options {
 
 /* Fills *options from argv; says what is wrong and returns false on error. */
 bool qr_options_parse_run(int argc, char **argv, struct qr_run_options *options);
+
+/* One --group; says what is wrong and returns false on error. cli/groups.c */
+bool qr_options_parse_group(const char *text, struct qr_domain_group *group);
 
 /* For commands that take nothing but --json, --help and at most one operand. */
 struct qr_plain_options {

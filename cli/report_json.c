@@ -11,11 +11,12 @@ static json_t *command_json(char **program);
 int qr_report_write_json(FILE *file, const struct qr_sampler *sampler, const struct qr_totals *totals,
 			 const struct qr_run_result *result)
 {
-	json_t *root = json_pack("{s:s, s:o, s:i, s:i, s:f, s:o, s:o, s:o, s:o}", "version", qr_version(), "command",
-				 command_json(result->program), "exit_status", result->exit_status, "signal",
-				 result->signal, "wall_seconds", result->seconds, "options",
-				 qr_totals_options_json(sampler->domain->shared), "totals", qr_totals_to_json(totals),
-				 "processes", processes_json(sampler), "samples", samples_json(sampler));
+	json_t *root =
+		json_pack("{s:s, s:o, s:i, s:i, s:f, s:o, s:o, s:o, s:o, s:o}", "version", qr_version(), "command",
+			  command_json(result->program), "exit_status", result->exit_status, "signal", result->signal,
+			  "wall_seconds", result->seconds, "options", qr_totals_options_json(sampler->domain->shared),
+			  "totals", qr_totals_to_json(totals), "groups", qr_totals_groups_json(sampler->domain->shared),
+			  "processes", processes_json(sampler), "samples", samples_json(sampler));
 	int err = !root ? -ENOMEM : 0;
 
 	if (!err && (json_dumpf(root, file, JSON_INDENT(1) | JSON_REAL_PRECISION(9)) || fputc('\n', file) == EOF))

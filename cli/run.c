@@ -27,6 +27,7 @@ struct run {
 
 static int prepare(struct run *run);
 static bool choose_ram(struct run *run);
+static bool check_groups(const struct run *run);
 static bool choose_swap(struct run *run);
 static bool check_swap_dir(const struct run *run, const char *path);
 static bool check_userfaultfd(const struct run *run);
@@ -78,7 +79,7 @@ static int prepare(struct run *run)
 	run->options.compression = run->given.compression;
 	run->options.delivery = run->given.delivery;
 	run->options.swap_bytes = run->given.swap_bytes;
-	if (!choose_ram(run))
+	if (!choose_ram(run) || !check_groups(run))
 		return QR_EXIT_FAILED;
 	status = qr_program_check(run->given.program[0]);
 	if (status)
@@ -93,6 +94,7 @@ static int prepare(struct run *run)
 		qr_cli_say("run: cannot create the shared budget: %s", strerror(-err));
 		return QR_EXIT_FAILED;
 	}
+	qr_domain_set_groups(&run->domain, run->given.groups, run->given.nr_groups);
 	return open_outputs(run) ? 0 : QR_EXIT_FAILED;
 }
 
@@ -121,6 +123,20 @@ static bool choose_ram(struct run *run)
 			   "may swap or kill before quire does anything",
 			   qr_cli_format_bytes(budget, run->options.ram_bytes), qr_cli_format_bytes(has, most));
 	return true;
+}
+
+static bool check_groups(const struct run *run)
+{
+	uint64_t low_bytes = 0;
+	char low[QR_CLI_NUMBER_MAX], budget[QR_CLI_NUMBER_MAX];
+
+	for (unsigned i = 0; i < run->given.nr_groups; i++)
+		low_bytes += run->given.groups[i].low_frames << QR_PAGE_SHIFT;
+	if (low_bytes <= run->options.ram_bytes)
+		return true;
+	qr_cli_say("run: the low marks of the groups add up to %s, more than the budget of %s",
+		   qr_cli_format_bytes(low, low_bytes), qr_cli_format_bytes(budget, run->options.ram_bytes));
+	return false;
 }
 
 static bool choose_swap(struct run *run)
@@ -187,21 +203,19 @@ static bool check_userfaultfd(const struct run *run)
 
 	qr_machine_probe_uffd(&uffd);
 	if (uffd.access == QR_UFFD_FULL ||
-	    (uffd.access == QR_UFFD_USER_ONLY && run->options.delivery == QR_DELIVERY_SIGNAL))
+	    (uffd.access == QR_UFFD_USER_ONLY && run->options.delivery != QR_DELIVERY_THREAD))
 		return true;
 	if (uffd.syscall_errno == ENOSYS)
 		qr_cli_say(
 			"run: this kernel has no userfaultfd (CONFIG_USERFAULTFD), or a container's system call filter "
 			"hides it; see: quire doctor");
 	else
-		qr_cli_say(
-			"run: no permission for userfaultfd%s. An administrator can allow it to one group: "
-			"chgrp GROUP /dev/userfaultfd && chmod 660 /dev/userfaultfd; or to all: "
-			"sysctl vm.unprivileged_userfaultfd=1; see: quire doctor",
-			uffd.access == QR_UFFD_USER_ONLY
-				? " but for faults of user mode, with which system calls on memory that is not in RAM "
-				  "fail with EFAULT (--delivery signal runs all the same)"
-				: "");
+		qr_cli_say("run: no permission for userfaultfd%s. An administrator can allow it to one group: "
+			   "chgrp GROUP /dev/userfaultfd && chmod 660 /dev/userfaultfd; or to all: "
+			   "sysctl vm.unprivileged_userfaultfd=1; see: quire doctor",
+			   uffd.access == QR_UFFD_USER_ONLY
+				   ? " but for faults of user mode, which serve without --delivery thread"
+				   : "");
 	return false;
 }
 

@@ -26,6 +26,8 @@ static void say_denied(int pid);
 static int print_json(const struct qr_domain *domain, const struct qr_totals *totals);
 static void print_text(const struct qr_domain *domain, const struct qr_totals *totals);
 static void print_processes(const struct qr_domain *domain);
+static void print_groups(const struct qr_domain_shared *shared);
+static const char *format_limit(char *number, uint64_t frames);
 
 int qr_cli_stat(int argc, char **argv)
 {
@@ -160,10 +162,11 @@ static void say_denied(int pid)
 
 static int print_json(const struct qr_domain *domain, const struct qr_totals *totals)
 {
-	json_t *root = json_pack("{s:s, s:i, s:f, s:o, s:o, s:o}", "version", qr_version(), "launcher_pid",
-				 (int)domain->shared->launcher_pid, "wall_seconds", qr_sampler_seconds(domain),
-				 "options", qr_totals_options_json(domain->shared), "totals", qr_totals_to_json(totals),
-				 "processes", qr_totals_processes_json(domain));
+	json_t *root =
+		json_pack("{s:s, s:i, s:f, s:o, s:o, s:o, s:o}", "version", qr_version(), "launcher_pid",
+			  (int)domain->shared->launcher_pid, "wall_seconds", qr_sampler_seconds(domain), "options",
+			  qr_totals_options_json(domain->shared), "totals", qr_totals_to_json(totals), "groups",
+			  qr_totals_groups_json(domain->shared), "processes", qr_totals_processes_json(domain));
 	int status = !root || json_dumpf(root, stdout, JSON_INDENT(1)) || putchar('\n') == EOF ? FAILED : 0;
 
 	json_decref(root);
@@ -189,6 +192,8 @@ static void print_text(const struct qr_domain *domain, const struct qr_totals *t
 	printf("processes   %s live, %s ended\n\n", qr_cli_format_count(first, totals->nr_live),
 	       qr_cli_format_count(second, totals->nr_ended));
 	print_processes(domain);
+	if (shared->nr_groups)
+		print_groups(shared);
 	putchar('\n');
 	for (unsigned i = 0; i < QR_NR_STATS && qr_counter_name(i); i++) {
 		if (totals->counters[i])
@@ -215,4 +220,30 @@ static void print_processes(const struct qr_domain *domain)
 		printf(" %12s", qr_cli_format_bytes(number, process->usage.swapped_bytes));
 		printf(" %14s\n", qr_cli_format_count(number, process->counters[QR_STAT_faults]));
 	}
+}
+
+static void print_groups(const struct qr_domain_shared *shared)
+{
+	char number[QR_CLI_NUMBER_MAX];
+
+	printf("\n%-16s %-16s %5s %12s %12s %12s %12s %12s %12s\n", "GROUP", "MATCH", "LIVE", "QUOTA", "IN USE", "PEAK",
+	       "MAX", "HIGH", "LOW");
+	for (uint32_t i = 0; i < qr_load_acquire(&shared->nr_groups); i++) {
+		const struct qr_domain_group *group = &shared->groups[i];
+		struct qr_domain_group_sum sum;
+
+		qr_domain_count_group(shared, i + 1, &sum);
+		printf("%-16.31s %-16.63s %5u", group->name, group->match, sum.nr_live);
+		printf(" %12s", qr_cli_format_bytes(number, sum.quota_frames << QR_PAGE_SHIFT));
+		printf(" %12s", qr_cli_format_bytes(number, sum.used_frames << QR_PAGE_SHIFT));
+		printf(" %12s", qr_cli_format_bytes(number, qr_load_relaxed(&group->peak_frames) << QR_PAGE_SHIFT));
+		printf(" %12s", format_limit(number, group->max_frames));
+		printf(" %12s", format_limit(number, group->high_frames));
+		printf(" %12s\n", group->low_frames ? format_limit(number, group->low_frames) : "-");
+	}
+}
+
+static const char *format_limit(char *number, uint64_t frames)
+{
+	return frames == QR_DOMAIN_NO_LIMIT ? "-" : qr_cli_format_bytes(number, frames << QR_PAGE_SHIFT);
 }

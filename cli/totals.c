@@ -82,6 +82,36 @@ json_t *qr_totals_processes_json(const struct qr_domain *domain)
 	return array;
 }
 
+static json_t *frames_json(uint64_t frames)
+{
+	uint64_t bytes = frames << QR_PAGE_SHIFT;
+
+	return frames == QR_DOMAIN_NO_LIMIT ? json_null() : json_integer((json_int_t)bytes);
+}
+
+json_t *qr_totals_groups_json(const struct qr_domain_shared *shared)
+{
+	json_t *array = json_array();
+
+	for (uint32_t i = 0; array && i < qr_load_acquire(&shared->nr_groups); i++) {
+		const struct qr_domain_group *group = &shared->groups[i];
+		struct qr_domain_group_sum sum;
+		json_t *object;
+
+		qr_domain_count_group(shared, i + 1, &sum);
+		object = json_pack(
+			"{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:i}", "name", group->name, "match", group->match,
+			"max_bytes", frames_json(group->max_frames), "high_bytes", frames_json(group->high_frames),
+			"low_bytes", frames_json(group->low_frames), "quota_bytes", frames_json(sum.quota_frames),
+			"used_bytes", frames_json(sum.used_frames), "peak_bytes",
+			frames_json(qr_load_relaxed(&group->peak_frames)), "processes_live", (int)sum.nr_live);
+		/* Without it if the name is not UTF-8. */
+		if (object)
+			(void)json_array_append_new(array, object);
+	}
+	return array;
+}
+
 static json_t *process_json(const struct qr_domain_process *process)
 {
 	char command[sizeof(process->command) + 1] = "";

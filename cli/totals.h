@@ -23,5 +23,6 @@ void qr_totals_collect(const struct qr_domain *domain, struct qr_totals *totals)
 json_t *qr_totals_to_json(const struct qr_totals *totals);
 json_t *qr_totals_options_json(const struct qr_domain_shared *shared);
 json_t *qr_totals_processes_json(const struct qr_domain *domain);
+json_t *qr_totals_groups_json(const struct qr_domain_shared *shared);
 
 #endif

@@ -122,7 +122,8 @@ static int run_job(struct work *work)
 
 static int start_cell(struct state *state, const struct qr_spool *spool)
 {
-	struct qr_policy_config config = {state->cell->capacity, state->cell->pool_share};
+	struct qr_policy_config config = {state->cell->capacity, state->cell->pool_share,
+					  (uint32_t)QR_MIN(spool->nr_pages, (uint64_t)UINT32_MAX)};
 
 	if (!state->cell->ops) {
 		qr_min_init(&state->min, state->cell->capacity, spool->nr_pages);

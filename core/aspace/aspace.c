@@ -102,6 +102,13 @@ void qr_aspace_count(struct qr_aspace *aspace, uint64_t nr_resident, uint64_t nr
 		(void)qr_fetch_add_relaxed(&count->nr_swapped, nr_swapped);
 }
 
+void qr_vma_count(const struct qr_vma *vma, uint64_t nr_resident, uint64_t nr_swapped)
+{
+	qr_aspace_count(vma->aspace, nr_resident, nr_swapped);
+	if (qr_unlikely(vma->object->group != NULL) && nr_swapped)
+		qr_group_count_swapped(vma->object->group, (uint32_t)nr_swapped);
+}
+
 void qr_aspace_destroy(struct qr_aspace *aspace)
 {
 	struct qr_vma *vma;

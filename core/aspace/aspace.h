@@ -16,6 +16,7 @@
 #include "rmap/interval.h"
 #include "sync/lock.h"
 
+struct qr_group;
 struct qr_vmm;
 struct qr_vma_tree;
 struct qr_mmap_lock_ops;
@@ -28,6 +29,7 @@ struct qr_object {
 	bool is_file;              /* (I) */
 	bool is_forked;            /* (A) a VMA of it was: its pages may be shared between address spaces */
 	void *file;                /* (I) the port's handle for file objects */
+	struct qr_group *group;    /* (I) whose pages its folios are; NULL: in no group */
 	struct qr_rwsem lock;      /* QR_RANK_OBJECT: readers walk vmas, writers change the tree */
 	struct qr_interval *vmas;  /* (B) tree of their ranges of indices */
 };
@@ -126,6 +128,8 @@ uint64_t qr_aspace_nr_resident(const struct qr_aspace *aspace);
 uint64_t qr_aspace_nr_swapped(const struct qr_aspace *aspace);
 /* Adds to both; differences may be negative, modulo 2^64. */
 void qr_aspace_count(struct qr_aspace *aspace, uint64_t nr_resident, uint64_t nr_swapped);
+/* The same for pages of one VMA, whose group counts what is in swap as well. */
+void qr_vma_count(const struct qr_vma *vma, uint64_t nr_resident, uint64_t nr_swapped);
 
 int qr_aspace_create(struct qr_vmm *vmm, struct qr_port_space *port_space, uint64_t va_start, uint64_t va_end,
 		     struct qr_aspace **aspace) QR_WARN_UNUSED;
@@ -220,6 +224,8 @@ bool qr_folio_part_has(const struct qr_folio_part *part, uint32_t i, qr_pte_t pt
 
 /* Object-based reverse mapping, core/rmap/object.c. Creates with refs 1. */
 struct qr_object *qr_object_create(struct qr_vmm *vmm, bool is_file, void *file);
+/* Puts an object that nothing maps yet in a group. */
+void qr_object_set_group(struct qr_object *object, struct qr_group *group);
 void qr_object_get(struct qr_object *object);
 void qr_object_put(struct qr_object *object);
 void qr_object_add_vma(struct qr_object *object, struct qr_vma *vma);

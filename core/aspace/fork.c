@@ -17,6 +17,7 @@ struct fork {
 	struct qr_aspace *child;
 	struct qr_frame *from; /* page-table pages of the parent and the child */
 	struct qr_frame *to;
+	struct qr_group *group; /* of the VMA in work, or NULL */
 };
 
 static int fork_vma(struct fork *fork, struct qr_vma *vma);
@@ -91,6 +92,7 @@ discard:
 /* holds: aspace, vma(W). */
 static int fork_pages(struct fork *fork, const struct qr_vma *vma)
 {
+	fork->group = vma->object->group;
 	for (uint64_t va = vma->start; va < vma->end;) {
 		uint64_t table_end = QR_MIN(QR_ALIGN_DOWN(va, QR_PT_SPAN) + QR_PT_SPAN, vma->end);
 
@@ -140,6 +142,8 @@ static uint32_t fork_entries(struct fork *fork, uint64_t va, uint64_t end)
 		qr_swap_get(vmm->swap, qr_pte_swap_slot(pte));
 		qr_pte_write(fork->to, copy, pte);
 		qr_aspace_count(fork->child, 0, 1);
+		if (fork->group)
+			qr_group_count_swapped(fork->group, 1);
 	} else if (qr_pte_is_idle(pte)) {
 		pte = qr_pte_with_prot(pte, qr_pte_prot(pte) & ~QR_PROT_WRITE);
 		qr_folio_get(qr_folio_of_pfn(&vmm->zone, qr_pte_pfn(pte).nr), 1);

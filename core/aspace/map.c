@@ -114,7 +114,7 @@ static int choose_address(struct request *request, uint64_t len_bytes)
 
 static bool can_grow(const struct request *request, const struct qr_vma *vma)
 {
-	return !request->object && !vma->object->is_file && vma->prot == request->prot &&
+	return !request->object && !vma->object->is_file && !vma->object->group && vma->prot == request->prot &&
 	       vma->flags == request->vma_flags;
 }
 

@@ -9,6 +9,12 @@
  */
 #include "aspace/aspace_priv.h"
 
+static void count_slab(const struct qr_vma *vma, uint64_t bytes)
+{
+	if (vma->object->group)
+		qr_group_count_slab(vma->object->group, bytes);
+}
+
 struct qr_vma *qr_vma_create(struct qr_aspace *aspace, struct qr_object *object)
 {
 	struct qr_vma *vma = qr_slab_alloc(&aspace->vmm->vma_cache, QR_GFP_KERNEL | QR_GFP_HIGH);
@@ -20,11 +26,13 @@ struct qr_vma *qr_vma_create(struct qr_aspace *aspace, struct qr_object *object)
 	vma->object = object;
 	qr_object_get(object);
 	qr_rwsem_init(&vma->lock, QR_RANK_VMA);
+	count_slab(vma, sizeof(*vma));
 	return vma;
 }
 
 void qr_vma_discard(struct qr_vma *vma)
 {
+	count_slab(vma, 0 - (uint64_t)sizeof(*vma));
 	qr_object_put(vma->object);
 	qr_slab_free(&vma->aspace->vmm->vma_cache, vma);
 }
@@ -95,6 +103,7 @@ void qr_vma_retire(struct qr_vma *vma)
 	vma->aspace->nr_vmas--;
 	qr_object_remove_vma(vma->object, vma);
 	vma->flags |= QR_VMA_GONE;
+	count_slab(vma, 0 - (uint64_t)sizeof(*vma));
 	qr_object_put(vma->object);
 	qr_aspace_retire_vma(vma->aspace, vma);
 }

@@ -190,7 +190,7 @@ static void release(struct zap *zap)
 		qr_mark_evictable(aspace->vmm, zap->folios[i].folio);
 	qr_folio_put_many(aspace->vmm, zap->folios, zap->nr_folios);
 	zap->nr_folios = 0;
-	qr_aspace_count(aspace, 0 - zap->nr_resident, 0 - zap->nr_swapped);
+	qr_vma_count(zap->vma, 0 - zap->nr_resident, 0 - zap->nr_swapped);
 	zap->nr_resident = 0;
 	zap->nr_swapped = 0;
 }

@@ -80,7 +80,7 @@ static int cow_reuse(struct fault *fault, const struct qr_folio_part *part)
 static int cow_copy(struct fault *fault, qr_pte_t pte, struct qr_frame *folio)
 {
 	struct qr_vmm *vmm = fault->aspace->vmm;
-	struct qr_frame *copy = qr_alloc_pages(vmm, 0, QR_GFP_USER);
+	struct qr_frame *copy = qr_fault_alloc(fault, 0, QR_GFP_USER);
 	uint32_t pfn;
 	qr_pte_t now;
 	int err = QR_ERETRY;

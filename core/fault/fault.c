@@ -94,6 +94,8 @@ void qr_fault_make_room(struct fault *fault, uint32_t nr)
 	struct qr_vmm *vmm = fault->aspace->vmm;
 	uint64_t start_ns;
 
+	if (fault->vma->object->group)
+		qr_group_make_room(fault->vma->object->group, nr);
 	qr_kswapd_run_ahead(vmm, nr);
 	if (qr_zone_is_above(&vmm->zone, QR_WMARK_LOW, nr))
 		return;
@@ -110,7 +112,10 @@ void qr_fault_adopt(struct fault *fault, struct qr_frame *folio, unsigned order,
 	qr_frame_set_kind(folio, QR_FRAME_FOLIO, order);
 	folio->owner = vma->object;
 	folio->index = vma->index + (uint32_t)((va - vma->start) >> QR_PAGE_SHIFT);
+	folio->private_word = qr_balance_now(&fault->aspace->vmm->balance);
 	qr_object_get(vma->object);
+	if (qr_unlikely(vma->object->group != NULL))
+		qr_lru_set_group(&fault->aspace->vmm->lru, folio, vma->object->group->number);
 	if (vma->flags & QR_VMA_LOCKED)
 		qr_folio_set(folio, QR_FOLIO_UNEVICTABLE);
 	/* Release pairs with the acquire in qr_folio_try_get: whoever pins the folio sees it whole. */

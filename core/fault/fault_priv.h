@@ -49,6 +49,18 @@ void qr_locality_touched(const struct fault *fault);
  * page by page; at once it gets large blocks. May sleep; no page-table lock held. */
 void qr_fault_make_room(struct fault *fault, uint32_t nr);
 
+/* Frames for the fault's page, charged to its group, if it is in one: see qr_group_alloc_pages(). */
+static inline struct qr_frame *qr_fault_alloc(struct fault *fault, unsigned order, qr_gfp_t gfp)
+{
+	return qr_group_alloc_pages(fault->aspace->vmm, fault->vma->object->group, order, gfp);
+}
+
+/* Gives back a block that was not adopted. */
+static inline void qr_fault_free(struct fault *fault, struct qr_frame *frame, unsigned order)
+{
+	qr_group_free_pages(fault->aspace->vmm, fault->vma->object->group, frame, order);
+}
+
 /* Makes a freshly allocated block a folio of the VMA's object at va, with nr references and one pin. */
 void qr_fault_adopt(struct fault *fault, struct qr_frame *folio, unsigned order, uint64_t va);
 /* holds: page-table page. Maps [va, va + nr), whose PTEs are idle, name consecutive PFNs from pfn and have that

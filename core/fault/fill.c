@@ -65,15 +65,14 @@ static struct qr_frame *fill_alloc(struct fault *fault, unsigned *order)
 	if (*order > 0)
 		qr_fault_make_room(fault, 1u << *order);
 	for (; *order > 0; (*order)--) {
-		struct qr_frame *folio =
-			qr_alloc_pages(fault->aspace->vmm, *order, QR_GFP_WAIT | QR_GFP_NORETRY | zero);
+		struct qr_frame *folio = qr_fault_alloc(fault, *order, QR_GFP_WAIT | QR_GFP_NORETRY | zero);
 
 		if (folio)
 			return folio;
 	}
 	if (fault->flags & QR_FAULT_PREFETCH)
-		return qr_alloc_pages(fault->aspace->vmm, 0, QR_GFP_WAIT | QR_GFP_NORETRY | zero);
-	return qr_alloc_pages(fault->aspace->vmm, 0, QR_GFP_USER | zero);
+		return qr_fault_alloc(fault, 0, QR_GFP_WAIT | QR_GFP_NORETRY | zero);
+	return qr_fault_alloc(fault, 0, QR_GFP_USER | zero);
 }
 
 static int fill_from_file(struct fault *fault, struct qr_frame *folio, unsigned order, uint64_t va)
@@ -113,7 +112,7 @@ int qr_fault_fill(struct fault *fault)
 		return QR_ENOMEM;
 	err = fault->vma->object->is_file ? fill_from_file(fault, folio, order, va) : 0;
 	if (err) {
-		qr_free_pages(vmm, folio, order);
+		qr_fault_free(fault, folio, order);
 		return err;
 	}
 	pfn = qr_zone_pfn(&vmm->zone, folio);
@@ -125,7 +124,7 @@ int qr_fault_fill(struct fault *fault)
 		fault->max_order = 0;
 		return QR_ERETRY;
 	}
-	qr_aspace_count(fault->aspace, (uint64_t)1 << order, 0);
+	qr_vma_count(fault->vma, (uint64_t)1 << order, 0);
 	err = qr_fault_map_run(fault, va, pfn, 1u << order, fault->vma->prot);
 	qr_pt_unlock(fault->page); /* holds: vma(R) */
 	/* Where every touch gets one page it matters to nobody whether they make a stream. */

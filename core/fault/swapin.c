@@ -195,7 +195,7 @@ static void swapin_drop_item(struct swapin *in, uint32_t item)
 static void swapin_free(struct swapin *in)
 {
 	for (uint32_t i = 0; i < in->nr_folios; i++)
-		qr_free_pages(in->fault->aspace->vmm, in->folios[i].folio, in->folios[i].order);
+		qr_fault_free(in->fault, in->folios[i].folio, in->folios[i].order);
 	in->nr_folios = 0;
 }
 
@@ -213,9 +213,9 @@ static int swapin_alloc(struct swapin *in)
 		struct qr_frame *folio = NULL;
 
 		for (; order > 0 && !folio; order -= !folio)
-			folio = qr_alloc_pages(in->fault->aspace->vmm, order, QR_GFP_NORETRY);
+			folio = qr_fault_alloc(in->fault, order, QR_GFP_NORETRY);
 		if (!folio)
-			folio = qr_alloc_pages(in->fault->aspace->vmm, 0, is_needed ? QR_GFP_USER : QR_GFP_NORETRY);
+			folio = qr_fault_alloc(in->fault, 0, is_needed ? QR_GFP_USER : QR_GFP_NORETRY);
 		if (!folio && first == in->wanted)
 			break;
 		if (!folio) {
@@ -292,7 +292,7 @@ static int swapin_install_folio(struct swapin *in, const struct swapin_folio *it
 			     qr_pte_idle((qr_pfn_t){pfn + i}, fault->vma->prot));
 		qr_swap_put(vmm->swap, in->slots[item->first + i]); /* the PTE's reference; the pin remains */
 	}
-	qr_aspace_count(fault->aspace, nr, 0 - (uint64_t)nr);
+	qr_vma_count(fault->vma, nr, 0 - (uint64_t)nr);
 	return swapin_map(in, item, pfn);
 }
 
@@ -304,6 +304,19 @@ static uint32_t swapin_wanted_folio(const struct swapin *in)
 	while (in->folios[i].first + (1u << in->folios[i].order) <= in->wanted)
 		i++;
 	return i;
+}
+
+/* Puts an installed folio on the list that its past calls for; the neighbours of the fault's page were only brought
+ * along. */
+static void swapin_publish(struct swapin *in, const struct swapin_folio *item, bool is_wanted)
+{
+	struct qr_vmm *vmm = in->fault->aspace->vmm;
+	uint32_t shadow = qr_swap_shadow(vmm->swap, in->slots[item->first]);
+
+	if (vmm->choices.reclaim == QR_RECLAIM_BALANCED &&
+	    qr_balance_return(&vmm->balance, shadow, 1u << item->order, is_wanted) == QR_BALANCE_PROTECTED)
+		qr_folio_set(item->folio, QR_FOLIO_WORKINGSET);
+	qr_fault_publish(in->fault, item->folio);
 }
 
 /* That of the fault goes first: if it cannot be installed the others wait as well. A neighbour that cannot be mapped
@@ -332,7 +345,7 @@ static int swapin_install(struct swapin *in)
 	qr_pt_unlock(fault->page); /* holds: vma(R) */
 	for (uint32_t i = 0; i < in->nr_folios; i++) {
 		if (is_installed >> i & 1)
-			qr_fault_publish(fault, in->folios[i].folio);
+			swapin_publish(in, &in->folios[i], i == wanted);
 		else
 			qr_folio_put(vmm, in->folios[i].folio, (1u << in->folios[i].order) + 1);
 	}

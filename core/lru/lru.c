@@ -9,59 +9,21 @@
  *
  * Locks: batch (QR_RANK_LRU_CPU), then lruvec (QR_RANK_LRU).
  */
-#include "lru/lru.h"
-
-#include "alloc/alloc.h"
+#include "lru/lru_priv.h"
 #include "reclaim/reclaim.h"
-
-/* The flags that say which list a folio is on, [list]. */
-static const uint32_t list_flags[QR_NR_LRU_LISTS] = {
-	[QR_LRU_INACTIVE] = QR_FOLIO_LRU,
-	[QR_LRU_ACTIVE] = QR_FOLIO_LRU | QR_FOLIO_ACTIVE,
-	[QR_LRU_UNEVICTABLE] = QR_FOLIO_LRU | QR_FOLIO_LRU_UNEVICTABLE,
-};
-#define LIST_FLAGS (QR_FOLIO_LRU | QR_FOLIO_ACTIVE | QR_FOLIO_LRU_UNEVICTABLE)
 
 static uint32_t batch_flush_locked(struct qr_lru *lru, struct qr_lru_batch *batch, struct qr_frame **folios);
 static void drop_pins(struct qr_lru *lru, struct qr_frame *const *folios, uint32_t nr);
 static void add_unbatched(struct qr_lru *lru, struct qr_frame *folio);
-static struct qr_lruvec *vec_of_cpu(struct qr_lru *lru, uint32_t cpu);
-static struct qr_lruvec *vec_of_folio(struct qr_lru *lru, const struct qr_frame *folio);
-static void set_vec(struct qr_lru *lru, struct qr_frame *folio, const struct qr_lruvec *vec);
+static uint32_t vec_of_cpu(const struct qr_lru *lru, uint32_t cpu);
+static struct qr_lruvec *set_vec(struct qr_lru *lru, struct qr_frame *folio, uint32_t vec);
 static void vec_lock(struct qr_lruvec *vec);
 static struct qr_lruvec *folio_vec_lock(struct qr_lru *lru, const struct qr_frame *folio);
 static void list_add_locked(struct qr_lru *lru, struct qr_lruvec *vec, struct qr_frame *folio, enum qr_lru_list list,
 			    bool is_tail);
+static void list_add_new_locked(struct qr_lru *lru, struct qr_lruvec *vec, struct qr_frame *folio);
 static void list_add_unevictable_locked(struct qr_lru *lru, struct qr_lruvec *vec, struct qr_frame *folio);
 static void list_remove_locked(struct qr_lru *lru, struct qr_lruvec *vec, struct qr_frame *folio);
-
-uint32_t qr_lru_nr_vecs(uint32_t nr_cpus_per_vec)
-{
-	uint32_t nr_cpus = qr_port_nr_cpus();
-
-	return nr_cpus_per_vec ? QR_MIN((nr_cpus - 1) / nr_cpus_per_vec + 1, QR_MAX_LRUVECS) : 1;
-}
-
-void qr_lru_init(struct qr_lru *lru, struct qr_zone *zone, struct qr_lruvec *vecs, uint32_t nr_cpus_per_vec,
-		 struct qr_lru_batch *batches, uint32_t nr_batches)
-{
-	lru->zone = zone;
-	lru->vecs = vecs;
-	lru->nr_vecs = qr_lru_nr_vecs(nr_cpus_per_vec);
-	lru->nr_cpus_per_vec = nr_cpus_per_vec ? nr_cpus_per_vec : UINT32_MAX;
-	lru->batches = batches;
-	lru->nr_batches = nr_batches;
-	for (uint32_t i = 0; i < lru->nr_vecs; i++) {
-		memset(&vecs[i], 0, sizeof(vecs[i]));
-		qr_spin_init(&vecs[i].lock, QR_RANK_LRU);
-		for (unsigned list = 0; list < QR_NR_LRU_LISTS; list++)
-			qr_frame_list_init(&vecs[i].lists[list]);
-	}
-	for (uint32_t cpu = 0; cpu < nr_batches; cpu++) {
-		qr_spin_init(&batches[cpu].lock, QR_RANK_LRU_CPU);
-		batches[cpu].nr = 0;
-	}
-}
 
 void qr_lru_add(struct qr_lru *lru, struct qr_frame *folio)
 {
@@ -121,7 +83,7 @@ static void remove_dying(struct qr_lru *lru, struct qr_frame *const *folios, uin
 	struct qr_lruvec *vec = NULL;
 
 	for (uint32_t i = 0; i < nr; i++) {
-		struct qr_lruvec *own = vec_of_folio(lru, folios[i]);
+		struct qr_lruvec *own = qr_lru_vec_of(lru, folios[i]);
 
 		if (own != vec) {
 			if (vec)
@@ -171,7 +133,7 @@ void qr_lru_rescue(struct qr_lru *lru, struct qr_frame *folio)
 
 void qr_lru_put_back(struct qr_lru *lru, struct qr_frame *folio, enum qr_lru_list list, bool is_tail)
 {
-	struct qr_lruvec *vec = vec_of_folio(lru, folio);
+	struct qr_lruvec *vec = qr_lru_vec_of(lru, folio);
 
 	vec_lock(vec);
 	if (list == QR_LRU_UNEVICTABLE)
@@ -181,26 +143,44 @@ void qr_lru_put_back(struct qr_lru *lru, struct qr_frame *folio, enum qr_lru_lis
 	qr_spin_unlock(&vec->lock);
 }
 
-/* Where the list is longest: CPUs that add at equal rates have their oldest folios there. Reads without locks. */
-static struct qr_lruvec *longest(struct qr_lru *lru, enum qr_lru_list list)
+/* Of the lruvecs of one group the one where the list is longest, if it is longer than that of found. */
+static struct qr_lruvec *longer(struct qr_lru *lru, uint32_t group, enum qr_lru_list list, struct qr_lruvec *found)
 {
-	struct qr_lruvec *found = &lru->vecs[0];
+	struct qr_lruvec *vecs = qr_lru_set_of(lru, group);
 	uint32_t nr_most = qr_load_relaxed(&found->nr_pages[list]);
 
-	for (uint32_t i = 1; i < lru->nr_vecs; i++) {
-		uint32_t nr = qr_load_relaxed(&lru->vecs[i].nr_pages[list]);
+	for (uint32_t i = 0; i < lru->nr_vecs; i++) {
+		uint32_t nr = qr_load_relaxed(&vecs[i].nr_pages[list]);
 
 		if (nr > nr_most) {
-			found = &lru->vecs[i];
+			found = &vecs[i];
 			nr_most = nr;
 		}
 	}
 	return found;
 }
 
+/* Where the list is longest: CPUs that add at equal rates have their oldest folios there. Reads without locks. */
+static struct qr_lruvec *longest(struct qr_lru *lru, const struct qr_lru_target *target, enum qr_lru_list list)
+{
+	struct qr_lruvec *found;
+	uint32_t group, end;
+
+	qr_lru_groups_of(lru, target, &group, &end);
+	for (found = qr_lru_set_of(lru, group); group < end; group++)
+		found = longer(lru, group, list, found);
+	return found;
+}
+
 uint32_t qr_lru_isolate(struct qr_lru *lru, enum qr_lru_list list, uint32_t nr, struct qr_frame **folios)
 {
-	struct qr_lruvec *vec = longest(lru, list);
+	return qr_lru_isolate_from(lru, NULL, list, nr, folios);
+}
+
+uint32_t qr_lru_isolate_from(struct qr_lru *lru, const struct qr_lru_target *target, enum qr_lru_list list, uint32_t nr,
+			     struct qr_frame **folios)
+{
+	struct qr_lruvec *vec = longest(lru, target, list);
 	struct qr_frame *folio;
 	uint32_t nr_isolated = 0;
 
@@ -225,70 +205,85 @@ uint32_t qr_lru_isolate(struct qr_lru *lru, enum qr_lru_list list, uint32_t nr, 
 
 static void add_unbatched(struct qr_lru *lru, struct qr_frame *folio)
 {
-	struct qr_lruvec *vec = vec_of_cpu(lru, qr_port_cpu());
+	struct qr_lruvec *vec = set_vec(lru, folio, vec_of_cpu(lru, qr_port_cpu()));
 
-	set_vec(lru, folio, vec);
 	vec_lock(vec);
-	if (qr_folio_test(folio, QR_FOLIO_UNEVICTABLE))
-		list_add_unevictable_locked(lru, vec, folio);
-	else
-		list_add_locked(lru, vec, folio, QR_LRU_ACTIVE, false);
+	list_add_new_locked(lru, vec, folio);
 	qr_spin_unlock(&vec->lock);
 }
 
-/* What a flush puts on the active list: linked before the lock is taken, so that under it the chain is put in front. */
+/* What a flush puts on the lists of one lruvec: linked before the lock is taken, so that under it the chain is put in
+ * front. */
 struct flush {
-	struct qr_frame_list chain;
+	struct qr_lruvec *vec;
+	struct qr_frame_list chain; /* for the active list */
 	uint32_t nr_pages;
-	uint32_t nr_locked; /* folios that go to the unevictable list */
-	struct qr_frame *locked[QR_LRU_BATCH];
+	uint32_t nr_others; /* folios that go to other lists */
+	struct qr_frame *others[QR_LRU_BATCH];
 };
 
-/* holds: batch. Links the batch's folios to each other; nobody else finds them before they have QR_FOLIO_LRU. */
-static void flush_prepare(struct qr_lru *lru, const struct qr_lruvec *vec, const struct qr_lru_batch *batch,
-			  struct flush *flush)
+/* holds: batch. Links folios to each other as long as they are of one lruvec; nobody else finds them before they have
+ * QR_FOLIO_LRU. Returns how many of the nr it took. */
+static uint32_t flush_prepare(struct qr_lru *lru, uint32_t nr_vec, struct qr_frame *const *folios, uint32_t nr,
+			      struct flush *flush)
 {
+	flush->vec = NULL;
 	qr_frame_list_init(&flush->chain);
 	flush->nr_pages = 0;
-	flush->nr_locked = 0;
-	for (uint32_t i = 0; i < batch->nr; i++) {
-		struct qr_frame *folio = batch->folios[i];
+	flush->nr_others = 0;
+	for (uint32_t i = 0; i < nr; i++) {
+		struct qr_frame *folio = folios[i];
+		struct qr_lruvec *vec;
 
 		/* With the batch's pin alone it is as good as free: its mappings went while it waited here. */
 		if (qr_load_acquire(&folio->refs) == 1)
 			continue;
-		set_vec(lru, folio, vec);
-		if (qr_folio_test(folio, QR_FOLIO_UNEVICTABLE)) {
-			flush->locked[flush->nr_locked++] = folio;
+		vec = set_vec(lru, folio, nr_vec);
+		if (flush->vec && flush->vec != vec)
+			return i;
+		flush->vec = vec;
+		if (qr_folio_test(folio, QR_FOLIO_UNEVICTABLE | QR_FOLIO_WORKINGSET)) {
+			flush->others[flush->nr_others++] = folio;
 			continue;
 		}
-		QR_BUG_ON(qr_folio_test(folio, LIST_FLAGS));
+		QR_BUG_ON(qr_folio_test(folio, QR_LRU_LIST_FLAGS));
 		qr_frame_list_add_head(lru->zone, &flush->chain, folio);
 		flush->nr_pages += qr_folio_nr_pages(folio);
 	}
+	return nr;
 }
 
-/* Moves the batch onto the lists. The pins pass to the caller, who drops them without locks: folios[0..result).
+/* holds: batch */
+static void flush_one_vec(struct qr_lru *lru, struct flush *flush)
+{
+	struct qr_lruvec *vec = flush->vec;
+	uint32_t *nr_active = &vec->nr_pages[QR_LRU_ACTIVE];
+
+	vec_lock(vec);
+	/* holds: batch, lruvec */
+	for (uint32_t pfn = flush->chain.head; pfn != QR_PFN_NONE; pfn = qr_zone_frame(lru->zone, pfn)->next)
+		qr_folio_set(qr_zone_frame(lru->zone, pfn), qr_lru_list_flags(QR_LRU_ACTIVE));
+	qr_frame_list_splice_head(lru->zone, &vec->lists[QR_LRU_ACTIVE], &flush->chain);
+	qr_store_relaxed(nr_active, *nr_active + flush->nr_pages);
+	for (uint32_t i = 0; i < flush->nr_others; i++)
+		list_add_new_locked(lru, vec, flush->others[i]);
+	qr_spin_unlock(&vec->lock);
+}
+
+/* Moves the batch onto the lists, with a take of the lock for each run of folios of one group: a CPU seldom works for
+ * two at a time. The pins pass to the caller, who drops them without locks: folios[0..result).
  * holds: batch */
 static uint32_t batch_flush_locked(struct qr_lru *lru, struct qr_lru_batch *batch, struct qr_frame **folios)
 {
-	struct qr_lruvec *vec = vec_of_cpu(lru, (uint32_t)(batch - lru->batches));
-	uint32_t *nr_active = &vec->nr_pages[QR_LRU_ACTIVE];
+	uint32_t nr_vec = vec_of_cpu(lru, (uint32_t)(batch - lru->batches));
 	uint32_t nr = batch->nr;
 	struct flush flush;
 
-	if (!nr)
-		return 0;
-	flush_prepare(lru, vec, batch, &flush);
-	vec_lock(vec);
-	/* holds: batch, lruvec */
-	for (uint32_t pfn = flush.chain.head; pfn != QR_PFN_NONE; pfn = qr_zone_frame(lru->zone, pfn)->next)
-		qr_folio_set(qr_zone_frame(lru->zone, pfn), list_flags[QR_LRU_ACTIVE]);
-	qr_frame_list_splice_head(lru->zone, &vec->lists[QR_LRU_ACTIVE], &flush.chain);
-	qr_store_relaxed(nr_active, *nr_active + flush.nr_pages);
-	for (uint32_t i = 0; i < flush.nr_locked; i++)
-		list_add_unevictable_locked(lru, vec, flush.locked[i]);
-	qr_spin_unlock(&vec->lock);
+	for (uint32_t i = 0; i < nr;) {
+		i += flush_prepare(lru, nr_vec, batch->folios + i, nr - i, &flush);
+		if (flush.vec)
+			flush_one_vec(lru, &flush);
+	}
 	memcpy(folios, batch->folios, nr * sizeof(*folios));
 	batch->nr = 0;
 	return nr;
@@ -302,29 +297,23 @@ static void drop_pins(struct qr_lru *lru, struct qr_frame *const *folios, uint32
 
 /* ---- Lruvecs ---- */
 
-static struct qr_lruvec *vec_of_cpu(struct qr_lru *lru, uint32_t cpu)
+static uint32_t vec_of_cpu(const struct qr_lru *lru, uint32_t cpu)
 {
-	return &lru->vecs[QR_MIN(cpu / lru->nr_cpus_per_vec, lru->nr_vecs - 1)];
+	return QR_MIN(cpu / lru->nr_cpus_per_vec, lru->nr_vecs - 1);
 }
 
-/* Of a folio that is on a list, or was. */
-static struct qr_lruvec *vec_of_folio(struct qr_lru *lru, const struct qr_frame *folio)
+/* The folio is on no list, and nobody else can put it on one. Its group stays. */
+static struct qr_lruvec *set_vec(struct qr_lru *lru, struct qr_frame *folio, uint32_t vec)
 {
-	uint32_t flags = qr_load_relaxed(&folio->flags);
-
-	return &lru->vecs[(flags & QR_FOLIO_LRUVEC_MASK) >> QR_FOLIO_LRUVEC_SHIFT];
-}
-
-/* The folio is on no list, and nobody else can put it on one. */
-static void set_vec(struct qr_lru *lru, struct qr_frame *folio, const struct qr_lruvec *vec)
-{
-	uint32_t wanted = (uint32_t)(vec - lru->vecs) << QR_FOLIO_LRUVEC_SHIFT;
-	uint32_t now = qr_load_relaxed(&folio->flags) & QR_FOLIO_LRUVEC_MASK;
+	uint32_t mask = ((1u << lru->vec_bits) - 1) << QR_FOLIO_LRUVEC_SHIFT;
+	uint32_t wanted = vec << QR_FOLIO_LRUVEC_SHIFT;
+	uint32_t now = qr_load_relaxed(&folio->flags) & mask;
 
 	if (now & ~wanted)
 		qr_folio_clear(folio, now & ~wanted);
 	if (wanted & ~now)
 		qr_folio_set(folio, wanted & ~now);
+	return qr_lru_vec_of(lru, folio);
 }
 
 static void vec_lock(struct qr_lruvec *vec)
@@ -340,10 +329,10 @@ static void vec_lock(struct qr_lruvec *vec)
 static struct qr_lruvec *folio_vec_lock(struct qr_lru *lru, const struct qr_frame *folio)
 {
 	for (;;) {
-		struct qr_lruvec *vec = vec_of_folio(lru, folio);
+		struct qr_lruvec *vec = qr_lru_vec_of(lru, folio);
 
 		vec_lock(vec);
-		if (vec == vec_of_folio(lru, folio))
+		if (vec == qr_lru_vec_of(lru, folio))
 			return vec;
 		qr_spin_unlock(&vec->lock);
 	}
@@ -351,10 +340,12 @@ static struct qr_lruvec *folio_vec_lock(struct qr_lru *lru, const struct qr_fram
 
 static enum qr_lru_list list_of(const struct qr_frame *folio)
 {
-	uint32_t flags = qr_load_relaxed(&folio->flags) & LIST_FLAGS;
+	uint32_t flags = qr_load_relaxed(&folio->flags) & QR_LRU_LIST_FLAGS;
 
 	if (flags & QR_FOLIO_LRU_UNEVICTABLE)
 		return QR_LRU_UNEVICTABLE;
+	if (flags & QR_FOLIO_LRU_PROTECTED)
+		return QR_LRU_PROTECTED;
 	return flags & QR_FOLIO_ACTIVE ? QR_LRU_ACTIVE : QR_LRU_INACTIVE;
 }
 
@@ -362,13 +353,24 @@ static enum qr_lru_list list_of(const struct qr_frame *folio)
 static void list_add_locked(struct qr_lru *lru, struct qr_lruvec *vec, struct qr_frame *folio, enum qr_lru_list list,
 			    bool is_tail)
 {
-	QR_BUG_ON(qr_folio_test(folio, LIST_FLAGS));
+	QR_BUG_ON(qr_folio_test(folio, QR_LRU_LIST_FLAGS));
 	if (is_tail)
 		qr_frame_list_add_tail(lru->zone, &vec->lists[list], folio);
 	else
 		qr_frame_list_add_head(lru->zone, &vec->lists[list], folio);
 	qr_store_relaxed(&vec->nr_pages[list], vec->nr_pages[list] + qr_folio_nr_pages(folio));
-	qr_folio_set(folio, list_flags[list]);
+	qr_folio_set(folio, qr_lru_list_flags(list));
+}
+
+/* holds: lruvec. A folio that was on no list yet. */
+static void list_add_new_locked(struct qr_lru *lru, struct qr_lruvec *vec, struct qr_frame *folio)
+{
+	bool is_protected = qr_folio_test(folio, QR_FOLIO_WORKINGSET);
+
+	if (qr_folio_test(folio, QR_FOLIO_UNEVICTABLE))
+		list_add_unevictable_locked(lru, vec, folio);
+	else
+		list_add_locked(lru, vec, folio, is_protected ? QR_LRU_PROTECTED : QR_LRU_ACTIVE, false);
 }
 
 /* holds: lruvec. The caller saw that the folio is locked in memory. If that ended since, whoever ended it may have
@@ -387,69 +389,7 @@ static void list_remove_locked(struct qr_lru *lru, struct qr_lruvec *vec, struct
 {
 	enum qr_lru_list list = list_of(folio);
 
-	qr_folio_clear(folio, LIST_FLAGS);
+	qr_folio_clear(folio, QR_LRU_LIST_FLAGS);
 	qr_frame_list_remove(lru->zone, &vec->lists[list], folio);
 	qr_store_relaxed(&vec->nr_pages[list], vec->nr_pages[list] - qr_folio_nr_pages(folio));
-}
-
-/* ---- Counts and validity ---- */
-
-uint64_t qr_lru_nr_pages(const struct qr_lru *lru, enum qr_lru_list list)
-{
-	uint64_t sum = 0;
-
-	for (uint32_t i = 0; i < lru->nr_vecs; i++)
-		sum += qr_load_relaxed(&lru->vecs[i].nr_pages[list]);
-	return sum;
-}
-
-uint64_t qr_lru_nr_lock_takes(const struct qr_lru *lru)
-{
-	uint64_t sum = 0;
-
-	for (uint32_t i = 0; i < lru->nr_vecs; i++)
-		sum += qr_load_relaxed(&lru->vecs[i].nr_lock_takes);
-	return sum;
-}
-
-uint64_t qr_lru_nr_lock_waits(const struct qr_lru *lru)
-{
-	uint64_t sum = 0;
-
-	for (uint32_t i = 0; i < lru->nr_vecs; i++)
-		sum += qr_load_relaxed(&lru->vecs[i].nr_lock_waits);
-	return sum;
-}
-
-/* holds: lruvec */
-static bool list_is_valid_locked(struct qr_lru *lru, struct qr_lruvec *vec, enum qr_lru_list list)
-{
-	const struct qr_frame *folio;
-	uint64_t nr_pages = 0;
-	uint32_t next;
-
-	if (!qr_frame_list_is_valid(lru->zone, &vec->lists[list]))
-		return false;
-	for (next = vec->lists[list].head; next != QR_PFN_NONE; next = folio->next) {
-		folio = qr_zone_frame(lru->zone, next);
-		if (qr_frame_kind(folio) != QR_FRAME_FOLIO || vec_of_folio(lru, folio) != vec)
-			return false;
-		if ((qr_load_relaxed(&folio->flags) & LIST_FLAGS) != list_flags[list])
-			return false;
-		nr_pages += qr_folio_nr_pages(folio);
-	}
-	return nr_pages == vec->nr_pages[list];
-}
-
-bool qr_lru_is_valid(struct qr_lru *lru)
-{
-	bool is_valid = true;
-
-	for (uint32_t i = 0; i < lru->nr_vecs; i++) {
-		qr_spin_lock(&lru->vecs[i].lock);
-		for (unsigned list = 0; list < QR_NR_LRU_LISTS; list++)
-			is_valid = is_valid && list_is_valid_locked(lru, &lru->vecs[i], (enum qr_lru_list)list);
-		qr_spin_unlock(&lru->vecs[i].lock);
-	}
-	return is_valid;
 }

@@ -24,7 +24,7 @@ static bool is_pool_valid(const struct qr_policy *policy);
 
 static const struct qr_policy_ops *const policies[] = {
 	&qr_policy_lru,   &qr_policy_fifo,  &qr_policy_clock, &qr_policy_2q,       &qr_policy_arc,  &qr_policy_s3fifo,
-	&qr_policy_sieve, &qr_policy_mglru, &qr_policy_split, &qr_policy_clockpro, &qr_policy_duel,
+	&qr_policy_sieve, &qr_policy_mglru, &qr_policy_split, &qr_policy_clockpro, &qr_policy_duel, &qr_policy_balanced,
 };
 
 const struct qr_policy_ops *qr_policy_at(uint32_t index)
@@ -261,9 +261,9 @@ void qr_policy_touch_marked(struct qr_policy *policy, uint32_t entry)
 /* A page that comes has its entry before another's goes. */
 static uint32_t count_entries(const struct qr_policy_ops *ops, const struct qr_policy_config *config)
 {
-	uint32_t nr_pool = count_pool(config);
+	uint32_t nr_ghosts = ops->nr_ghosts ? ops->nr_ghosts(config->capacity - count_pool(config)) : 0;
 
-	return config->capacity + (ops->nr_ghosts ? ops->nr_ghosts(config->capacity - nr_pool) : 0) + 2;
+	return config->capacity + (config->nr_pages ? QR_MIN(nr_ghosts, config->nr_pages) : nr_ghosts) + 2;
 }
 
 static uint32_t count_pool(const struct qr_policy_config *config)

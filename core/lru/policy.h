@@ -91,6 +91,7 @@ struct qr_policy {
 struct qr_policy_config {
 	uint32_t capacity; /* frames, 1 to QR_POLICY_MAX_CAPACITY */
 	uint32_t pool_share; /* 0: every touch is reported; n: sampled, with 1/n of the frames as the pool */
+	uint32_t nr_pages; /* that there are at all: no more ghosts than that; 0: not known */
 };
 
 struct qr_policy_result {

@@ -28,7 +28,7 @@ static const struct qr_policy_ops *expert_ops(uint32_t expert)
 
 static uint64_t extra_bytes(uint32_t capacity)
 {
-	struct qr_policy_config config = {capacity, 0};
+	struct qr_policy_config config = {.capacity = capacity};
 	uint64_t nr_bytes = sizeof(struct duel);
 
 	for (uint32_t i = 0; i < NR_EXPERTS; i++)
@@ -38,7 +38,7 @@ static uint64_t extra_bytes(uint32_t capacity)
 
 static void init(struct qr_policy *policy)
 {
-	struct qr_policy_config config = {policy->capacity, 0};
+	struct qr_policy_config config = {.capacity = policy->capacity};
 	struct duel *duel = policy->extra;
 	char *memory = (char *)(duel + 1);
 

@@ -7,7 +7,8 @@
 #define QR_POLICY_NO_LIST QR_POLICY_MAX_LISTS
 
 extern const struct qr_policy_ops qr_policy_lru, qr_policy_fifo, qr_policy_clock, qr_policy_2q, qr_policy_arc,
-	qr_policy_s3fifo, qr_policy_sieve, qr_policy_mglru, qr_policy_split, qr_policy_clockpro, qr_policy_duel;
+	qr_policy_s3fifo, qr_policy_sieve, qr_policy_mglru, qr_policy_split, qr_policy_clockpro, qr_policy_duel,
+	qr_policy_balanced;
 
 static inline bool qr_policy_is_full(const struct qr_policy *policy)
 {

@@ -39,10 +39,11 @@ enum qr_frame_kind {
 #define QR_FOLIO_UNEVICTABLE 0x00004000u /* (A) mlocked */
 #define QR_FOLIO_FILE 0x00008000u       /* (F) backed by a file object, else by anonymous memory */
 #define QR_FOLIO_DIRTY 0x00010000u      /* (A) content differs from its backing slot or file */
-#define QR_FOLIO_WORKINGSET 0x00020000u /* (A) came back soon after it was evicted */
-#define QR_FOLIO_LRUVEC_SHIFT 19u       /* (L) bits 19-24: of which lruvec the lists are */
-#define QR_FOLIO_LRUVEC_MASK 0x01f80000u
+#define QR_FOLIO_WORKINGSET 0x00020000u /* (A) was seen to come back; changes only while it is on no list */
 #define QR_FRAME_FRESH 0x00040000u      /* (O) between the buddy system and whoever zeroes: was never written */
+#define QR_FOLIO_LRUVEC_SHIFT 19u       /* (L) bits 19-29: of which lruvec the lists are, see core/lru/lru.h */
+#define QR_FOLIO_LRUVEC_BITS 11u
+#define QR_FOLIO_LRUVEC_MASK 0x3ff80000u
 
 /* 32 bytes on 64-bit and on 32-bit machines alike. */
 struct qr_frame {
@@ -60,7 +61,8 @@ struct qr_frame {
 		uint32_t pt_lock; /* page table: state of the split lock (T2); 0 extra bytes per table */
 		uint32_t slab_free; /* (S) slab: index of the first free object */
 	};
-	uint32_t private_word; /* (S) slab: objects from this index on were never handed out; else free for the owner */
+	uint32_t private_word; /* (S) slab: objects from this index on were never handed out; (L) folio: when it came
+				* or was unmapped, by lru/balance.h; else free for the owner */
 };
 _Static_assert(sizeof(struct qr_frame) == 32, "P1: a frame descriptor is 32 bytes");
 

@@ -1,36 +1,64 @@
 /*
- * Aging: the oldest active folios are unmapped and become inactive. Where the machine has no accessed bit this is
- * how recency is sampled: a folio that is touched again comes back by a cheap fault and is not evicted.
+ * Aging: the oldest folios of the active or the protected list, as lru/balance.h decides, are unmapped and become
+ * inactive. Where the machine has no accessed bit this is how recency is sampled: a folio that is touched again comes
+ * back by a cheap fault and is not evicted; from then on it is of the working set, which has the protected list.
+ *
+ * A folio of the working set may be on the active list all the same, and waits there for its turn. None leaves the
+ * working set while it is resident.
  */
 #include "reclaim/reclaim_priv.h"
 
 #define AGE_BATCH 8u
 
+static bool is_balanced(const struct qr_vmm *vmm)
+{
+	return vmm->choices.reclaim == QR_RECLAIM_BALANCED;
+}
+
+/* Where a mapped folio goes. */
+static enum qr_lru_list list_of(const struct qr_frame *folio)
+{
+	return qr_folio_side(folio) == QR_BALANCE_PROTECTED ? QR_LRU_PROTECTED : QR_LRU_ACTIVE;
+}
+
+static enum qr_lru_list choose(struct qr_vmm *vmm, const struct qr_lru_target *target)
+{
+	bool has_young = qr_lru_nr_pages_of(&vmm->lru, target, QR_LRU_ACTIVE) > 0;
+	bool has_protected = qr_lru_nr_pages_of(&vmm->lru, target, QR_LRU_PROTECTED) > 0;
+
+	if (!is_balanced(vmm) || qr_balance_choose(&vmm->balance, has_young, has_protected) == QR_BALANCE_YOUNG)
+		return QR_LRU_ACTIVE;
+	return QR_LRU_PROTECTED;
+}
+
 /* Takes one isolated folio, returns its pages. */
 static uint32_t age_folio(struct qr_vmm *vmm, struct qr_frame *folio)
 {
 	uint32_t nr_pages = qr_folio_nr_pages(folio);
-	enum qr_lru_list list = QR_LRU_ACTIVE;
+	enum qr_lru_list list = list_of(folio);
 
 	if (qr_folio_test(folio, QR_FOLIO_UNEVICTABLE)) {
 		list = QR_LRU_UNEVICTABLE;
 	} else if (qr_folio_trylock(folio)) {
-		if (!qr_folio_unmap(vmm, folio))
+		if (!qr_folio_unmap(vmm, folio)) {
 			list = QR_LRU_INACTIVE;
+			qr_balance_note_given_up(&vmm->balance, qr_folio_side(folio), nr_pages, folio->private_word);
+		}
 		qr_folio_unlock(folio);
 	}
+	folio->private_word = qr_balance_now(&vmm->balance);
 	qr_lru_put_back(&vmm->lru, folio, list, false);
 	qr_folio_put(vmm, folio, 1);
 	return nr_pages;
 }
 
-uint32_t qr_age_active(struct qr_vmm *vmm, uint32_t nr)
+uint32_t qr_age_active(struct qr_vmm *vmm, const struct qr_lru_target *target, uint32_t nr)
 {
 	struct qr_frame *folios[AGE_BATCH];
 	uint32_t nr_aged = 0;
 
 	while (nr_aged < nr) {
-		uint32_t nr_folios = qr_lru_isolate(&vmm->lru, QR_LRU_ACTIVE, AGE_BATCH, folios);
+		uint32_t nr_folios = qr_lru_isolate_from(&vmm->lru, target, choose(vmm, target), AGE_BATCH, folios);
 
 		if (!nr_folios)
 			break;
@@ -39,4 +67,17 @@ uint32_t qr_age_active(struct qr_vmm *vmm, uint32_t nr)
 		qr_stat_add(&vmm->stats, QR_STAT_scanned_folios, nr_folios);
 	}
 	return nr_aged;
+}
+
+void qr_age_rescue(struct qr_vmm *vmm, struct qr_frame *folio)
+{
+	if (is_balanced(vmm)) {
+		qr_balance_note_rescued(&vmm->balance, qr_folio_side(folio), qr_folio_nr_pages(folio),
+					folio->private_word);
+		qr_folio_set(folio, QR_FOLIO_WORKINGSET);
+	}
+	folio->private_word = qr_balance_now(&vmm->balance);
+	qr_lru_put_back(&vmm->lru, folio, list_of(folio), false);
+	qr_folio_put(vmm, folio, 1);
+	qr_stat_add(&vmm->stats, QR_STAT_rescued_folios, 1);
 }

@@ -20,6 +20,7 @@ struct evict_context {
 	uint32_t head_pfn;
 	uint32_t first;
 	uint32_t nr;
+	uint32_t shadow; /* what is known of the folio */
 	uint32_t is_mapped[EVICT_CHUNK]; /* PTEs that name the page */
 	uint32_t slots[EVICT_CHUNK];     /* QR_SLOT_NONE: not stored */
 	uint32_t nr_dropped;             /* folio references to drop */
@@ -72,7 +73,7 @@ static void replace_pte(struct evict_context *context, struct qr_vma *vma, struc
 		return;
 	qr_swap_get(context->vmm->swap, context->slots[at]);
 	qr_pte_write(page, entry, qr_pte_swap(context->slots[at]));
-	qr_aspace_count(vma->aspace, 0 - (uint64_t)1, 1);
+	qr_vma_count(vma, 0 - (uint64_t)1, 1);
 	context->nr_dropped++;
 }
 
@@ -99,6 +100,7 @@ static int store_chunk(struct evict_context *context)
 		at[nr++] = i;
 	}
 	err = nr ? qr_swap_store(context->vmm->swap, pages, nr, slots, &nr_stored) : 0;
+	qr_swap_set_shadow(context->vmm->swap, slots, nr_stored, context->shadow);
 	for (uint32_t i = 0; i < nr_stored; i++)
 		context->slots[at[i]] = slots[i];
 	return err;
@@ -133,7 +135,11 @@ static void evict_give_up(struct qr_vmm *vmm, struct qr_frame *folio)
 /* The folio is locked, pinned and unmapped. Unlocks it and drops the pin. */
 static uint32_t evict_locked(struct qr_vmm *vmm, struct qr_frame *folio)
 {
-	struct evict_context context = {.vmm = vmm, .head_pfn = qr_zone_pfn(&vmm->zone, folio)};
+	struct evict_context context = {
+		.vmm = vmm,
+		.head_pfn = qr_zone_pfn(&vmm->zone, folio),
+		.shadow = qr_balance_shadow(&vmm->balance, qr_folio_side(folio), folio->private_word),
+	};
 	uint32_t nr_pages = qr_folio_nr_pages(folio);
 	bool is_last;
 	int err = 0;

@@ -15,6 +15,10 @@ struct qr_vmm;
  * above is held by the caller. */
 uint32_t qr_reclaim(struct qr_vmm *vmm, uint32_t nr);
 
+/* The same from the target's LRU lists alone; NULL: from all. */
+struct qr_lru_target;
+uint32_t qr_reclaim_from(struct qr_vmm *vmm, const struct qr_lru_target *target, uint32_t nr);
+
 /* Starts and stops the background thread. */
 int qr_kswapd_start(struct qr_vmm *vmm) QR_WARN_UNUSED;
 void qr_kswapd_stop(struct qr_vmm *vmm);

@@ -13,7 +13,17 @@ int qr_folio_unmap(struct qr_vmm *vmm, struct qr_frame *folio) QR_WARN_UNUSED;
  * was unmapped by the program, or somebody else holds a reference). */
 bool qr_folio_split(struct qr_vmm *vmm, struct qr_frame *folio, unsigned order);
 
-/* Moves the oldest active folios to the inactive list, unmapped, until nr pages went. Returns the pages looked at. */
-uint32_t qr_age_active(struct qr_vmm *vmm, uint32_t nr);
+/* The list that a folio belongs to while it is mapped. */
+static inline enum qr_balance_side qr_folio_side(const struct qr_frame *folio)
+{
+	return qr_folio_test(folio, QR_FOLIO_WORKINGSET) ? QR_BALANCE_PROTECTED : QR_BALANCE_YOUNG;
+}
+
+/* Puts an isolated folio that was touched while it was idle among the mapped ones, and drops the pin. */
+void qr_age_rescue(struct qr_vmm *vmm, struct qr_frame *folio);
+
+/* Moves the target's oldest mapped folios to the inactive list, unmapped, until nr pages went. Returns the pages looked
+ * at. */
+uint32_t qr_age_active(struct qr_vmm *vmm, const struct qr_lru_target *target, uint32_t nr);
 
 #endif

@@ -52,6 +52,8 @@ static void free_folios(struct qr_vmm *vmm, struct qr_frame *const *folios, uint
 	for (uint32_t i = 0; i < nr; i++) {
 		struct qr_object *object = folios[i]->owner;
 
+		if (qr_unlikely(object->group != NULL))
+			qr_group_uncharge(object->group, qr_folio_nr_pages(folios[i]));
 		if (is_cold)
 			qr_free_pages_cold(vmm, folios[i], qr_frame_order(folios[i]));
 		else

@@ -38,11 +38,14 @@ static void make_part(struct qr_frame *folio, uint32_t first, unsigned order, ui
 	for (uint32_t i = 1; i < 1u << order; i++)
 		qr_frame_set_kind(part + i, QR_FRAME_TAIL, order);
 	if (first) {
+		uint32_t kept = qr_load_relaxed(&folio->flags) & (QR_FOLIO_LRUVEC_MASK | QR_FOLIO_WORKINGSET);
+
 		part->owner = folio->owner;
 		part->index = folio->index + first;
+		part->private_word = folio->private_word;
 		qr_object_get(folio->owner);
 		qr_store_relaxed(&part->flags, QR_FRAME_FOLIO | (uint32_t)order << QR_FRAME_ORDER_SHIFT |
-						       QR_FOLIO_LOCKED | QR_FOLIO_IDLE);
+						       QR_FOLIO_LOCKED | QR_FOLIO_IDLE | kept);
 		qr_lock_note_take(part, QR_RANK_FOLIO, true);
 	} else {
 		/* The head keeps its flags: somebody may be parked on the lock. */

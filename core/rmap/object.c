@@ -18,9 +18,18 @@ struct qr_object *qr_object_create(struct qr_vmm *vmm, bool is_file, void *file)
 	object->is_file = is_file;
 	object->is_forked = false;
 	object->file = file;
+	object->group = NULL;
 	qr_rwsem_init(&object->lock, QR_RANK_OBJECT);
 	object->vmas = NULL;
 	return object;
+}
+
+void qr_object_set_group(struct qr_object *object, struct qr_group *group)
+{
+	QR_BUG_ON(object->group);
+	object->group = group;
+	qr_group_get(group);
+	qr_group_count_slab(group, sizeof(*object));
 }
 
 void qr_object_get(struct qr_object *object)
@@ -40,6 +49,10 @@ void qr_object_put(struct qr_object *object)
 	QR_ASSERT(!object->vmas);
 	if (object->is_file)
 		qr_port_file_close(object->vmm->port, object->file);
+	if (object->group) {
+		qr_group_count_slab(object->group, 0 - (uint64_t)sizeof(*object));
+		qr_group_put(object->group);
+	}
 	qr_slab_free(&object->vmm->object_cache, object);
 }
 

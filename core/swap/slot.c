@@ -100,7 +100,25 @@ void qr_slot_move(struct qr_slot_map *map, struct qr_slot *entry, enum qr_tier t
 			(void)qr_fetch_add_relaxed(&map->nr_tier[tier], 1);
 	}
 	entry->value = value;
-	entry->meta = len_bytes << 4 | (uint32_t)tier;
+	/* A page's shadow goes with it. */
+	entry->meta = tier == QR_TIER_NONE ? 0 : entry->meta >> QR_SLOT_SHADOW_SHIFT << QR_SLOT_SHADOW_SHIFT;
+	entry->meta |= len_bytes << 4 | (uint32_t)tier;
+}
+
+void qr_slot_set_shadow(struct qr_slot_map *map, uint32_t slot, uint32_t shadow)
+{
+	struct qr_slot *entry = qr_slot_lock(map, slot);
+
+	entry->meta = (entry->meta & ((1u << QR_SLOT_SHADOW_SHIFT) - 1)) | shadow << QR_SLOT_SHADOW_SHIFT;
+	qr_slot_unlock(map, slot);
+}
+
+uint32_t qr_slot_shadow(struct qr_slot_map *map, uint32_t slot)
+{
+	uint32_t shadow = qr_slot_lock(map, slot)->meta >> QR_SLOT_SHADOW_SHIFT;
+
+	qr_slot_unlock(map, slot);
+	return shadow;
 }
 
 struct qr_slot *qr_slot_lock(struct qr_slot_map *map, uint32_t slot)

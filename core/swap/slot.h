@@ -17,6 +17,9 @@
 #define QR_SLOT_LEAF_SHIFT 8u
 #define QR_SLOT_LEAF (1u << QR_SLOT_LEAF_SHIFT)
 
+#define QR_SLOT_LEN_MASK 0x1fffu
+#define QR_SLOT_SHADOW_SHIFT 17u
+
 enum qr_tier {
 	QR_TIER_NONE, /* free, or allocated and not filled yet */
 	QR_TIER_SAME, /* value is the repeated word */
@@ -28,7 +31,8 @@ enum qr_tier {
 struct qr_slot {
 	uint64_t value;
 	uint32_t refs;
-	uint32_t meta; /* bits 0-3 tier, 4-31 stored length in bytes; a page that is stored as it is has 4096 */
+	uint32_t meta; /* bits 0-3 tier, 4-16 stored length in bytes; a page that is stored as it is has 4096;
+			* 17-31 shadow (lru/balance.h): what reclaim knew of the page */
 };
 _Static_assert(sizeof(struct qr_slot) << QR_SLOT_LEAF_SHIFT == QR_PAGE_SIZE, "a leaf is one frame");
 
@@ -64,6 +68,10 @@ void qr_slot_publish(struct qr_slot_map *map, uint32_t slot, enum qr_tier tier, 
 void qr_slot_move(struct qr_slot_map *map, struct qr_slot *entry, enum qr_tier tier, uint64_t value,
 		  uint32_t len_bytes);
 
+/* What reclaim knew of the page of a slot that the caller holds a reference to; 0: nothing. Takes the shard lock. */
+void qr_slot_set_shadow(struct qr_slot_map *map, uint32_t slot, uint32_t shadow);
+uint32_t qr_slot_shadow(struct qr_slot_map *map, uint32_t slot);
+
 /* Locks the shard and returns the entry of a slot that the caller holds a reference to. */
 struct qr_slot *qr_slot_lock(struct qr_slot_map *map, uint32_t slot);
 void qr_slot_unlock(struct qr_slot_map *map, uint32_t slot);
@@ -83,7 +91,7 @@ static inline enum qr_tier qr_slot_tier(const struct qr_slot *entry)
 
 static inline uint32_t qr_slot_len(const struct qr_slot *entry)
 {
-	return entry->meta >> 4;
+	return entry->meta >> 4 & QR_SLOT_LEN_MASK;
 }
 
 #endif

@@ -121,6 +121,17 @@ void qr_swap_put(struct qr_swap *swap, uint32_t slot)
 		qr_slots_free(&swap->slots, 1, &slot);
 }
 
+void qr_swap_set_shadow(struct qr_swap *swap, const uint32_t *slots, uint32_t nr, uint32_t shadow)
+{
+	for (uint32_t i = 0; i < nr; i++)
+		qr_slot_set_shadow(&swap->slots, slots[i], shadow);
+}
+
+uint32_t qr_swap_shadow(struct qr_swap *swap, uint32_t slot)
+{
+	return qr_slot_shadow(&swap->slots, slot);
+}
+
 bool qr_swap_is_fast(struct qr_swap *swap, uint32_t slot)
 {
 	struct qr_slot *entry = qr_slot_lock(&swap->slots, slot);

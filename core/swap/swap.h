@@ -59,6 +59,11 @@ void qr_swap_get(struct qr_swap *swap, uint32_t slot);
 /* Drops a reference; with the last one the content is gone and the slot free. Never sleeps. */
 void qr_swap_put(struct qr_swap *swap, uint32_t slot);
 
+/* A word of QR_BALANCE_SHADOW_BITS that stays with the slots' content: what reclaim knew of the pages (lru/balance.h).
+ * The caller holds a reference to each slot. 0: nothing was noted. Never sleeps. */
+void qr_swap_set_shadow(struct qr_swap *swap, const uint32_t *slots, uint32_t nr, uint32_t shadow);
+uint32_t qr_swap_shadow(struct qr_swap *swap, uint32_t slot);
+
 /* Moves the oldest pool content to the file until the pool holds at most max_frames frames. Called by kswapd and
  * by direct reclaim. Returns the number of frames given back. May sleep. */
 uint32_t qr_swap_shrink_pool(struct qr_swap *swap, uint32_t max_frames);

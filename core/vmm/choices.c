@@ -11,8 +11,12 @@ static const struct qr_choice table[] = {
 	},
 	{
 		.name = "lru-scope",
-		.help = "what has LRU lists and a lock of its own: a cluster of CPUs, a node, or one for all",
-		.values = {[QR_LRU_CLUSTER] = "cluster", [QR_LRU_NODE] = "node", [QR_LRU_GLOBAL] = "global"},
+		.help = "what has LRU lists and a lock: CPU clusters of each group, nodes, one for all, nodes of each "
+			"group",
+		.values = {[QR_LRU_CLUSTER] = "cluster",
+			   [QR_LRU_NODE] = "node",
+			   [QR_LRU_GLOBAL] = "global",
+			   [QR_LRU_GROUP] = "group"},
 		.offset = offsetof(struct qr_choices, lru_scope),
 	},
 	{
@@ -33,6 +37,12 @@ static const struct qr_choice table[] = {
 		.help = "the lock of page-table entries: one per page-table page, or one per address space",
 		.values = {[QR_PT_LOCK_SPLIT] = "split", [QR_PT_LOCK_ASPACE] = "aspace"},
 		.offset = offsetof(struct qr_choices, pt_lock),
+	},
+	{
+		.name = "reclaim",
+		.help = "what is reclaimed: young or protected folios, balanced by what returns, or the oldest of all",
+		.values = {[QR_RECLAIM_BALANCED] = "balanced", [QR_RECLAIM_FIFO] = "fifo"},
+		.offset = offsetof(struct qr_choices, reclaim),
 	},
 };
 

@@ -12,8 +12,9 @@
 /* Additions to the LRU lists: gathered per CPU in batches, or each under the lock (L2). */
 enum qr_lru_batch_choice { QR_LRU_BATCHED, QR_LRU_UNBATCHED };
 
-/* What has LRU lists of its own (L1): the CPUs that share a cache, those of a node, or the whole manager. */
-enum qr_lru_scope_choice { QR_LRU_CLUSTER, QR_LRU_NODE, QR_LRU_GLOBAL };
+/* What has LRU lists of its own (L1): in each memory group the CPUs that share a cache, or those of a node; those of a
+ * node whatever the group; or the whole manager. */
+enum qr_lru_scope_choice { QR_LRU_CLUSTER, QR_LRU_NODE, QR_LRU_GLOBAL, QR_LRU_GROUP };
 
 /* Per-CPU lists of single frames: one that adapts its size (A5), a hot and a cold one with fixed marks (A4), none. */
 enum qr_pcp_choice { QR_PCP_AUTO, QR_PCP_HOT_COLD, QR_PCP_NONE };
@@ -24,16 +25,21 @@ enum qr_mmap_lock_choice { QR_MMAP_LOCK_VMA, QR_MMAP_LOCK_RWSEM };
 /* The lock of page-table entries: one for each page-table page (T2), or one for the address space (T1). */
 enum qr_pt_lock_choice { QR_PT_LOCK_SPLIT, QR_PT_LOCK_ASPACE };
 
+/* Which folio is reclaimed (L5): young and protected ones, balanced by what comes back (lru/balance.h), or the one that
+ * was mapped longest ago. */
+enum qr_reclaim_choice { QR_RECLAIM_BALANCED, QR_RECLAIM_FIFO };
+
 struct qr_choices {
 	uint8_t lru_batch; /* enum qr_lru_batch_choice */
 	uint8_t lru_scope; /* enum qr_lru_scope_choice */
-	uint8_t pcp;       /* enum qr_pcp_choice */
+	uint8_t pcp; /* enum qr_pcp_choice */
 	uint8_t mmap_lock; /* enum qr_mmap_lock_choice */
-	uint8_t pt_lock;   /* enum qr_pt_lock_choice */
+	uint8_t pt_lock; /* enum qr_pt_lock_choice */
+	uint8_t reclaim; /* enum qr_reclaim_choice */
 };
 
 /* One mechanism, for command lines. */
-#define QR_MAX_CHOICE_VALUES 4u
+#define QR_MAX_CHOICE_VALUES 6u
 struct qr_choice {
 	char name[16]; /* "mmap-lock" */
 	char help[100];

@@ -22,6 +22,8 @@ struct vmm_arrays {
 	struct qr_pcp *pcps;
 	struct qr_lru_batch *batches;
 	struct qr_lruvec *lruvecs;
+	struct qr_lruvec **lru_sets;
+	struct qr_group **groups;
 	struct qr_stat_cpu *stats;
 	struct qr_slab_cpu *vma_cpus;
 	struct qr_slab_cpu *object_cpus;
@@ -37,6 +39,8 @@ static uint64_t vmm_layout(uint8_t *base, uint32_t nr_frames, struct vmm_arrays 
 	arrays->pcps = layout_take(&layout, nr_cpus * sizeof(struct qr_pcp));
 	arrays->batches = layout_take(&layout, nr_cpus * sizeof(struct qr_lru_batch));
 	arrays->lruvecs = layout_take(&layout, QR_MIN(nr_cpus, QR_MAX_LRUVECS) * sizeof(struct qr_lruvec));
+	arrays->lru_sets = layout_take(&layout, sizeof(*arrays->lru_sets) << QR_FOLIO_LRUVEC_BITS);
+	arrays->groups = layout_take(&layout, sizeof(*arrays->groups) << QR_FOLIO_LRUVEC_BITS);
 	arrays->stats = layout_take(&layout, nr_cpus * sizeof(struct qr_stat_cpu));
 	arrays->vma_cpus = layout_take(&layout, nr_cpus * sizeof(struct qr_slab_cpu));
 	arrays->object_cpus = layout_take(&layout, nr_cpus * sizeof(struct qr_slab_cpu));
@@ -73,10 +77,16 @@ static uint32_t nr_cpus_per_lruvec(const struct qr_vmm_config *config)
 	case QR_LRU_CLUSTER:
 		return config->nr_cpus_per_cluster;
 	case QR_LRU_NODE:
+	case QR_LRU_GROUP:
 		return config->nr_cpus_per_node;
 	default:
 		return 0;
 	}
+}
+
+static bool has_lists_per_group(const struct qr_vmm_config *config)
+{
+	return config->choices.lru_scope == QR_LRU_CLUSTER || config->choices.lru_scope == QR_LRU_GROUP;
 }
 
 int qr_vmm_create(const struct qr_vmm_config *config, struct qr_vmm **out)
@@ -108,6 +118,10 @@ int qr_vmm_create(const struct qr_vmm_config *config, struct qr_vmm **out)
 	qr_zone_set_watermarks(&vmm->zone);
 	qr_lru_init(&vmm->lru, &vmm->zone, arrays.lruvecs, nr_cpus_per_lruvec(config), arrays.batches,
 		    config->choices.lru_batch == QR_LRU_UNBATCHED ? 0 : qr_port_nr_cpus());
+	if (has_lists_per_group(config))
+		qr_lru_init_groups(&vmm->lru, arrays.lru_sets);
+	qr_balance_init(&vmm->balance, config->nr_frames);
+	qr_groups_init(&vmm->groups, arrays.groups);
 	err = vmm_init_slabs(vmm, &arrays);
 	if (!err)
 		err = qr_swap_create(vmm, &config->swap, &vmm->swap);
@@ -138,6 +152,7 @@ void qr_vmm_destroy(struct qr_vmm *vmm)
 	/* Folios that died in a batch are freed when it is emptied. */
 	qr_lru_drain(&vmm->lru);
 	qr_swap_destroy(vmm->swap);
+	qr_groups_destroy(vmm);
 	qr_slab_cache_destroy(&vmm->object_cache);
 	qr_slab_cache_destroy(&vmm->vma_cache);
 }

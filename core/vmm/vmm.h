@@ -6,6 +6,8 @@
 
 #include "alloc/alloc.h"
 #include "aspace/aspace.h"
+#include "group/group.h"
+#include "lru/balance.h"
 #include "lru/lru.h"
 #include "reclaim/reclaim.h"
 #include "slab/slab.h"
@@ -39,6 +41,8 @@ struct qr_vmm {
 	struct qr_slab_cache vma_cache;
 	struct qr_slab_cache object_cache;
 	struct qr_lru lru;
+	struct qr_groups groups;
+	struct qr_balance balance QR_ALIGNED(QR_CACHE_LINE); /* of the LRU lists of all groups */
 	struct qr_swap *swap;      /* (I) */
 	struct qr_stats stats;
 	struct qr_kswapd kswapd;

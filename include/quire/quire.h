@@ -91,6 +91,52 @@ QR_API int qr_manager_unlock(struct qr_manager *manager, void *address, size_t l
 /* resident[i] is 1 where page i of the range is in RAM. */
 QR_API int qr_manager_resident(struct qr_manager *manager, void *address, size_t length, unsigned char *resident);
 
+/* ---- Groups: parts of the memory with limits and accounts of their own, for programs that do several things at once.
+ * A mapping belongs to the group that it is made in for as long as it lives; memory of other mappings is in none.
+ * A forked child has the same groups, and each process counts its own pages. ---- */
+
+struct qr_group;
+
+/* Limits; 0: none. They count the pages of the group that are in RAM, not what the manager compresses them to. */
+struct qr_group_options {
+	uint32_t size;       /* sizeof(struct qr_group_options) */
+	uint32_t reserved;   /* 0 */
+	uint64_t max_bytes;  /* never more: the group's own pages are swapped out first. When none of them can be, the
+			      * program ends as it does when the budget is exhausted */
+	uint64_t high_bytes; /* above it faults of the group swap its own pages out first, and wait if that is not
+			      * enough */
+	uint64_t low_bytes;  /* up to it other memory is swapped out before the group's, as long as there is any */
+};
+#define QR_GROUP_MAX_MIN ((uint64_t)64 << 10) /* the least max_bytes */
+
+/* Makes a group; options NULL: without limits. QR_EINVAL: max_bytes below QR_GROUP_MAX_MIN, low_bytes above it, or a
+ * struct of an unknown size; QR_ENOSPC: there are as many groups as a manager can have (2047); QR_ENOMEM. */
+QR_API int qr_manager_group_create(struct qr_manager *manager, const struct qr_group_options *options,
+				   struct qr_group **group);
+/* Sets all limits anew. Returns when max_bytes holds, or QR_EBUSY when locked pages forbid it: the limits are in force
+ * all the same. QR_EINVAL as above; then nothing is changed. */
+QR_API int qr_manager_group_set(struct qr_manager *manager, struct qr_group *group,
+				const struct qr_group_options *options);
+/* Ends a group. What is mapped in it stays mapped, without limits, and is counted to nobody else. */
+QR_API void qr_manager_group_destroy(struct qr_manager *manager, struct qr_group *group);
+
+struct qr_group_stat {
+	uint32_t size;           /* sizeof(struct qr_group_stat), set by the caller */
+	uint32_t reserved;
+	uint64_t resident_bytes; /* in RAM */
+	uint64_t peak_bytes;     /* the most that was charged, with up to 384 KiB per CPU ahead of use */
+	uint64_t swapped_bytes;
+	uint64_t slab_bytes;     /* what the manager needs to describe its mappings; no limit counts it */
+	uint64_t max_events;     /* faults that found the group full */
+	uint64_t high_events;    /* faults that found it above high_bytes */
+	uint64_t stalled_ns;     /* time that faults spent on both */
+};
+QR_API int qr_manager_group_stat(struct qr_manager *manager, struct qr_group *group, struct qr_group_stat *stat);
+
+/* As qr_manager_map(), in a group. */
+QR_API int qr_manager_map_group(struct qr_manager *manager, struct qr_group *group, void **address, size_t length,
+				int prot, unsigned flags);
+
 /* The reserved addresses [*start, *start + *length); every mapping of the manager lies in it. */
 QR_API void qr_manager_range(struct qr_manager *manager, void **start, size_t *length);
 /* 1 if the address lies in that range. */

@@ -67,6 +67,27 @@ int qr_manager_map(struct qr_manager *manager, void **address, size_t length, in
 	return map_object(manager, address, length, prot, flags, NULL, 0);
 }
 
+int qr_manager_map_group(struct qr_manager *manager, struct qr_group *group, void **address, size_t length, int prot,
+			 unsigned flags)
+{
+	struct qr_object *object;
+	struct qr_entry entry;
+	int err;
+
+	qr_manager_enter(manager, &entry);
+	object = qr_object_create(manager->vmm, false, NULL);
+	if (object)
+		qr_object_set_group(object, group);
+	qr_manager_leave(manager, &entry);
+	if (!object)
+		return QR_ENOMEM;
+	err = map_object(manager, address, length, prot, flags, object, 0);
+	qr_manager_enter(manager, &entry);
+	qr_object_put(object); /* the mapping has its own reference */
+	qr_manager_leave(manager, &entry);
+	return err;
+}
+
 int qr_manager_map_file(struct qr_manager *manager, void **address, size_t length, int prot, unsigned flags, int fd,
 			int64_t offset)
 {

@@ -79,8 +79,10 @@ int qr_budget_join(struct qr_manager *manager, const char **error_text)
 			return 0;
 		usleep(JOIN_WAIT_US);
 	}
+	*error_text = qr_domain_room(manager->domain.shared, manager->domain.slot)
+			      ? "the RAM budget is taken by the processes that run already: raise --ram"
+			      : "the max of this program's --group is taken by the processes that run already";
 	qr_domain_leave(&manager->domain);
-	*error_text = "the RAM budget is taken by the processes that run already: raise --ram";
 	return QR_ENOMEM;
 }
 
@@ -111,7 +113,8 @@ uint32_t qr_port_memory_grow(struct qr_port *port, uint32_t nr)
 	if (!manager->has_domain || pthread_mutex_trylock(&manager->budget_lock))
 		return 0;
 	step = QR_MAX(GROW_STEP, qr_load_relaxed(&manager->domain.shared->free_frames) / GROW_SHARE);
-	grown = grow_locked(manager, QR_MAX(step, (uint64_t)nr), UINT32_MAX);
+	step = QR_MIN(QR_MAX(step, (uint64_t)nr), qr_domain_room_to_high(&manager->domain));
+	grown = step ? grow_locked(manager, step, UINT32_MAX) : 0;
 	pthread_mutex_unlock(&manager->budget_lock);
 	return grown;
 }
@@ -127,9 +130,26 @@ uint32_t qr_budget_shrink(struct qr_manager *manager, uint32_t nr_frames)
 	return reached;
 }
 
+/* Nothing can be reclaimed: the high mark of the process's group does not hold any more, its max does. */
+static bool grow_above_high(struct qr_manager *manager)
+{
+	uint32_t grown;
+
+	if (qr_domain_room_to_high(&manager->domain) == UINT64_MAX || pthread_mutex_trylock(&manager->budget_lock))
+		return false;
+	grown = grow_locked(manager, GROW_STEP, UINT32_MAX);
+	pthread_mutex_unlock(&manager->budget_lock);
+	return grown > 0;
+}
+
 bool qr_budget_wait_for_share(struct qr_manager *manager)
 {
-	if (!manager->has_domain || manager->quota_frames >= qr_domain_fair_share(&manager->domain))
+	/* Where frames are not lacking it is a memory group of the program that is full. */
+	if (!manager->has_domain || qr_zone_is_above(&manager->vmm->zone, QR_WMARK_MIN, 1))
+		return false;
+	if (grow_above_high(manager))
+		return true;
+	if (manager->quota_frames >= qr_domain_fair_share(&manager->domain))
 		return false;
 	usleep(TICK_NS / 1000);
 	return true;
@@ -180,14 +200,14 @@ static void share_with_others(struct qr_manager *manager)
 	struct qr_domain_shared *shared = manager->domain.shared;
 	uint64_t fair = qr_domain_fair_share(&manager->domain);
 	uint64_t debt = qr_load_relaxed(&shared->debt_frames);
-	uint32_t demand = qr_load_relaxed(&shared->demand);
-	uint64_t surplus = 0;
+	uint32_t demand = qr_domain_demand(&manager->domain);
+	uint64_t surplus = qr_domain_excess_over_high(&manager->domain);
 	uint32_t before = manager->vmm->nr_limit;
 	uint64_t given;
 
 	if (demand != manager->seen_demand && manager->quota_frames > fair)
-		surplus = QR_MAX((manager->quota_frames - fair) / 2,
-				 QR_MIN((uint64_t)GROW_STEP, manager->quota_frames - fair));
+		surplus = QR_MAX(surplus, QR_MAX((manager->quota_frames - fair) / 2,
+						 QR_MIN((uint64_t)GROW_STEP, manager->quota_frames - fair)));
 	manager->seen_demand = demand;
 	/* Every process pays its part of the debt, or together they would pay it many times over. */
 	debt = debt * manager->quota_frames / QR_MAX(qr_load_relaxed(&shared->budget_frames), (uint64_t)1) +

@@ -49,8 +49,7 @@ static void empty_slot(struct qr_domain_shared *shared, struct qr_domain_process
 static uint64_t take_free(struct qr_domain *domain, uint32_t slot, uint64_t nr_frames);
 static void count_books(const struct qr_domain_shared *shared, struct qr_domain_sum *sum);
 static void refresh_books(struct qr_domain_shared *shared);
-static void raise_demand(struct qr_domain_shared *shared);
-static void raise_peak(uint64_t *peak, uint64_t value);
+static void raise_demand(struct qr_domain_shared *shared, uint32_t slot);
 static bool holder_is_gone(const struct qr_domain_process *process, uint64_t owner);
 
 static uint64_t owner_word(enum qr_domain_state state, uint64_t who, uint64_t generation_of)
@@ -250,6 +249,7 @@ static void open_slot(struct qr_domain *domain, uint32_t slot, uint64_t owner, c
 
 	qr_store_relaxed(&process->start_stack, self->start_stack);
 	memcpy(process->command, self->command, sizeof(process->command));
+	qr_store_relaxed(&process->group, qr_domain_group_of(domain->shared, process->command));
 	qr_store_relaxed(&process->pid, self->pid);
 	domain->slot = slot;
 	qr_store_release(&process->owner, owner_word(QR_DOMAIN_LIVE, domain->owner, owner));
@@ -287,6 +287,7 @@ static void empty_slot(struct qr_domain_shared *shared, struct qr_domain_process
 		(void)qr_fetch_add(&shared->nr_ended, 1);
 	qr_store_relaxed(&process->peak_frames, 0);
 	qr_store_relaxed(&process->start_stack, 0);
+	qr_store_relaxed(&process->group, 0);
 	memset(&process->usage, 0, sizeof(process->usage));
 	memset(process->command, 0, sizeof(process->command));
 	(void)qr_cas(&process->owner, &owner, owner_word(QR_DOMAIN_FREE, 0, owner));
@@ -326,7 +327,7 @@ uint64_t qr_domain_take(struct qr_domain *domain, uint64_t nr_frames)
 	if (!nr_taken && qr_domain_bury_dead(domain))
 		nr_taken = take_free(domain, domain->slot, nr_frames);
 	if (!nr_taken)
-		raise_demand(domain->shared);
+		raise_demand(domain->shared, domain->slot);
 	errno = saved_errno;
 	return nr_taken;
 }
@@ -347,12 +348,14 @@ static uint64_t take_free(struct qr_domain *domain, uint32_t slot, uint64_t nr_f
 				return 0;
 			continue;
 		}
-		nr_wanted = QR_MIN(nr_frames, sum.free_frames);
+		nr_wanted = QR_MIN(nr_frames, QR_MIN(sum.free_frames, qr_domain_room(domain->shared, slot)));
+		if (!nr_wanted)
+			return 0;
 		(void)qr_fetch_add(quota, nr_wanted);
 		qr_fence(); /* announced before looking; pairs with the same fence in the other takers */
 		count_books(domain->shared, &sum);
 		qr_store_relaxed(&domain->shared->free_frames, sum.free_frames);
-		nr_over = QR_MIN(sum.debt_frames, nr_wanted);
+		nr_over = QR_MIN(QR_MAX(sum.debt_frames, qr_domain_excess(domain->shared, slot)), nr_wanted);
 		if (nr_over)
 			(void)qr_fetch_sub(quota, nr_over);
 		if (nr_wanted > nr_over)
@@ -375,16 +378,6 @@ void qr_domain_give(struct qr_domain *domain, uint64_t nr_frames)
 	while (!qr_cas(quota, &seen, seen - QR_MIN(seen, nr_frames)))
 		continue;
 	refresh_books(domain->shared); /* who pays a debt must see when it is paid */
-}
-
-uint64_t qr_domain_fair_share(const struct qr_domain *domain)
-{
-	struct qr_domain_sum sum;
-	uint64_t share;
-
-	count_books(domain->shared, &sum);
-	share = qr_load_relaxed(&domain->shared->budget_frames) / (sum.nr_live ? sum.nr_live : 1);
-	return QR_MAX(share, (uint64_t)QR_DOMAIN_MIN_FRAMES);
 }
 
 void qr_domain_count(const struct qr_domain *domain, struct qr_domain_sum *sum)
@@ -426,8 +419,13 @@ static void refresh_books(struct qr_domain_shared *shared)
 	qr_store_relaxed(&shared->nr_live, sum.nr_live);
 }
 
-static void raise_demand(struct qr_domain_shared *shared)
+/* slot: who starves, UINT32_MAX: everybody. Where its group is full only the group can help. */
+static void raise_demand(struct qr_domain_shared *shared, uint32_t slot)
 {
+	if (slot != UINT32_MAX && !qr_domain_room(shared, slot)) {
+		(void)qr_fetch_add(&shared->groups[shared->processes[slot].group - 1].demand, 1);
+		return;
+	}
 	(void)qr_fetch_add(&shared->demand, 1);
 	(void)syscall(SYS_futex, &shared->demand, (long)FUTEX_WAKE, (long)INT32_MAX, 0L, 0L, 0L);
 }
@@ -438,10 +436,15 @@ void qr_domain_set_budget(struct qr_domain *domain, uint64_t frames)
 	qr_fence(); /* a taker that looked before now is in the books already, or sees the new budget */
 	refresh_books(domain->shared);
 	if (qr_load_relaxed(&domain->shared->debt_frames))
-		raise_demand(domain->shared);
+		raise_demand(domain->shared, UINT32_MAX);
 }
 
 /* ---- Fork ---- */
+
+static uint32_t own_group(const struct qr_domain *domain)
+{
+	return domain->slot == UINT32_MAX ? 0 : qr_load_relaxed(&domain->shared->processes[domain->slot].group);
+}
 
 int qr_domain_reserve_child(struct qr_domain *domain, uint64_t nr_frames)
 {
@@ -451,6 +454,8 @@ int qr_domain_reserve_child(struct qr_domain *domain, uint64_t nr_frames)
 
 	if (err)
 		return err;
+	/* Until it calls execve() the child is what its parent is. */
+	qr_store_relaxed(&domain->shared->processes[slot].group, own_group(domain));
 	for (unsigned tries = 0; tries < 2 && nr_taken < nr_frames; tries++) {
 		uint64_t nr_more;
 
@@ -462,8 +467,8 @@ int qr_domain_reserve_child(struct qr_domain *domain, uint64_t nr_frames)
 		} while (nr_more && nr_taken < nr_frames);
 	}
 	if (nr_taken < nr_frames) {
+		raise_demand(domain->shared, slot);
 		qr_domain_release_slot(domain, slot);
-		raise_demand(domain->shared);
 		return QR_EAGAIN;
 	}
 	domain->child_frames = nr_frames;
@@ -521,7 +526,7 @@ int qr_domain_adopt(struct qr_domain *domain, uint32_t slot)
 	(void)qr_fetch_add(&domain->shared->processes[slot].quota_frames, domain->child_frames);
 	open_slot(domain, slot, qr_load_relaxed(&domain->shared->processes[slot].owner), &self);
 	if (qr_load_relaxed(&domain->shared->debt_frames))
-		raise_demand(domain->shared);
+		raise_demand(domain->shared, UINT32_MAX);
 	return 0;
 }
 
@@ -532,43 +537,6 @@ void qr_domain_release_slot(struct qr_domain *domain, uint32_t slot)
 	if (owner_state(owner) == QR_DOMAIN_CLAIMED && (owner & OWNER_WHO_MASK) == domain->owner)
 		(void)bury_slot(domain, slot, owner);
 	refresh_books(domain->shared);
-}
-
-/* ---- Publishing ---- */
-
-void qr_domain_publish(struct qr_domain *domain, const struct qr_usage *usage, const uint64_t *counters)
-{
-	struct qr_domain_shared *shared = domain->shared;
-	struct qr_domain_process *process;
-	uint32_t nr_slots = qr_load_acquire(&shared->nr_slots);
-	uint64_t used_bytes = 0;
-
-	if (domain->slot == UINT32_MAX)
-		return;
-	process = &shared->processes[domain->slot];
-	process->usage = *usage;
-	for (unsigned i = 0; i < QR_NR_STATS; i++)
-		qr_store_relaxed(&process->counters[i], counters[i]);
-	raise_peak(&process->peak_frames, qr_pages_up(QR_MAX(usage->used_bytes, usage->peak_bytes)));
-	for (uint32_t slot = 0; slot < nr_slots; slot++)
-		used_bytes += qr_load_relaxed(&shared->processes[slot].usage.used_bytes);
-	raise_peak(&shared->peak_frames, qr_pages_up(used_bytes));
-}
-
-void qr_domain_count_passed(struct qr_domain *domain, uint64_t nr_maps, uint64_t nr_bytes)
-{
-	if (domain->slot == UINT32_MAX)
-		return;
-	(void)qr_fetch_add_relaxed(&domain->shared->processes[domain->slot].nr_passed_maps, nr_maps);
-	(void)qr_fetch_add_relaxed(&domain->shared->processes[domain->slot].passed_bytes, nr_bytes);
-}
-
-static void raise_peak(uint64_t *peak, uint64_t value)
-{
-	uint64_t seen = qr_load_relaxed(peak);
-
-	while (seen < value && !qr_cas(peak, &seen, value))
-		continue;
 }
 
 /* ---- Who is alive ---- */

@@ -40,7 +40,7 @@ struct qr_domain_process {
 	uint64_t quota_frames;     /* (A) */
 	uint64_t start_stack;      /* (A) field 28 of /proc/PID/stat: differs after execve(); 0: unknown */
 	int32_t pid;               /* (A) of the live process, 0 before it runs here */
-	uint32_t reserved;
+	uint32_t group;            /* (A) number of its group, counted from 1; 0: none */
 	uint64_t peak_frames;      /* (A) */
 	char command[32];          /* as in /proc/PID/comm */
 	struct qr_usage usage;
@@ -48,6 +48,26 @@ struct qr_domain_process {
 	uint64_t nr_passed_maps;   /* (A) mappings that went to the kernel untouched */
 	uint64_t passed_bytes;     /* (A) */
 } QR_ALIGNED(QR_CACHE_LINE);
+
+/*
+ * A group: the processes whose command, as in /proc/PID/comm when they joined, matches a pattern; the first group that
+ * matches counts. Its limits are on the sum of their quotas, in frames; UINT64_MAX: none.
+ *
+ * max:  what is taken beyond it is refused, as if the budget were at its end.
+ * high: processes swap their own pages out rather than take more; only one that cannot go on otherwise gets it.
+ * low:  up to it the group's processes do not give quota back when others starve.
+ */
+#define QR_DOMAIN_GROUPS 16u
+#define QR_DOMAIN_NO_LIMIT UINT64_MAX
+struct qr_domain_group {
+	char name[32];        /* (I) */
+	char match[64];       /* (I) '*' any characters, '?' one */
+	uint64_t max_frames;  /* (I) */
+	uint64_t high_frames; /* (I) */
+	uint64_t low_frames;  /* (I) 0: none */
+	uint64_t peak_frames; /* (A) largest sum of frames in use, as published */
+	uint32_t demand;      /* (A) bumped when a process of the group starves for its max */
+};
 
 struct qr_domain_shared {
 	uint32_t magic;
@@ -70,6 +90,8 @@ struct qr_domain_shared {
 	uint64_t nr_ended;         /* (A) */
 	uint64_t ended_counters[QR_NR_STATS]; /* (A) */
 	uint64_t ended_passed_maps, ended_passed_bytes; /* (A) */
+	uint32_t nr_groups;        /* (I) before the first process joins */
+	struct qr_domain_group groups[QR_DOMAIN_GROUPS];
 	struct qr_domain_process processes[QR_DOMAIN_PROCESSES];
 };
 
@@ -111,12 +133,36 @@ void qr_domain_leave(struct qr_domain *domain);
 uint64_t qr_domain_take(struct qr_domain *domain, uint64_t nr_frames);
 /* Gives frames back, at most the quota. Async-signal-safe. O(slots in use). */
 void qr_domain_give(struct qr_domain *domain, uint64_t nr_frames);
-/* The quota that this process may keep while others starve: budget / live processes, at least the minimum. */
+/* The quota that this process may keep while others starve: its part of the budget, or, if that is more, of its group's
+ * low mark; of what is left after such marks if it has none. At most its part of its group's max, at least the
+ * minimum. */
 uint64_t qr_domain_fair_share(const struct qr_domain *domain);
+/* Changes whenever somebody starves whom this process could help. */
+uint32_t qr_domain_demand(const struct qr_domain *domain);
 /* Counts the books. Exact when nobody takes or gives meanwhile. */
 void qr_domain_count(const struct qr_domain *domain, struct qr_domain_sum *sum);
 /* True if the slot belongs to a process that joined and has not left; it may have died since. */
 bool qr_domain_is_live(const struct qr_domain_process *process);
+
+/* ---- Groups; domain_group.c ---- */
+struct qr_domain_group_sum {
+	uint64_t quota_frames;
+	uint64_t used_frames; /* as published */
+	uint32_t nr_live;
+};
+/* Before the first process joins; nr is at most QR_DOMAIN_GROUPS. */
+void qr_domain_set_groups(struct qr_domain *domain, const struct qr_domain_group *groups, uint32_t nr);
+/* The number of the group for a command; 0: none. */
+uint32_t qr_domain_group_of(const struct qr_domain_shared *shared, const char *command);
+bool qr_domain_match(const char *pattern, const char *text);
+/* group counts from 1. O(slots in use). */
+void qr_domain_count_group(const struct qr_domain_shared *shared, uint32_t group, struct qr_domain_group_sum *sum);
+/* Frames that the group of a slot may still take up to its max, or has taken beyond it. */
+uint64_t qr_domain_room(const struct qr_domain_shared *shared, uint32_t slot);
+uint64_t qr_domain_excess(const struct qr_domain_shared *shared, uint32_t slot);
+/* The same for this process and the high mark; the excess is this process's part of it. */
+uint64_t qr_domain_room_to_high(const struct qr_domain *domain);
+uint64_t qr_domain_excess_over_high(const struct qr_domain *domain);
 
 /* Around fork, in the parent before it: reserves nr_frames of quota for the child in a slot of its own. Returns the
  * slot or an error (QR_EAGAIN: not that many free; nothing is reserved). The child calls qr_domain_adopt(); if

@@ -169,7 +169,7 @@ static void test_mixed_folio(void)
 	child = fork_from(&machine, &space);
 	tap_check_equal(qr_advise(machine.aspace, va_of(8), 8 * PAGE, QR_ADVISE_DOFORK), 0);
 	tap_check_equal(machine.aspace->nr_vmas, 1);
-	tap_check(qr_age_active(machine.vmm, 16) >= 16);
+	tap_check(qr_age_active(machine.vmm, NULL, 16) >= 16);
 	tap_check_equal(port_test_nr_mapped(machine.space), 0);
 	for (uint32_t i = 16; i-- > 0;)
 		tap_check_equal(port_test_write_u64(machine.space, va_of(i), 1000 + i), 0);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "policy_model.h"
+#include "policy_model_balanced.h"
 #include "policy_model_clockpro.h"
 #include "tap.h"
 
@@ -493,6 +494,8 @@ const struct model_ops *model_find(const char *name)
 		if (!strcmp(models[i].name, name))
 			return &models[i];
 	}
+	if (!strcmp(model_balanced.name, name))
+		return &model_balanced;
 	return !strcmp(model_clockpro.name, name) ? &model_clockpro : NULL;
 }
 

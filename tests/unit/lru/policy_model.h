@@ -29,6 +29,10 @@ struct model {
 	uint32_t target;
 	uint32_t clock, clock_min;
 	struct model *experts[2]; /* of duel */
+	/* Of balanced; the arrays are [young, protected]. */
+	double log_weight;
+	uint32_t nr_given_up[2], nr_returned[2], tails[2];
+	uint32_t nr_late;
 };
 
 struct model_ops {

@@ -13,7 +13,7 @@
 
 static struct qr_policy *make_policy(const char *name, uint32_t capacity, uint32_t pool_share)
 {
-	struct qr_policy_config config = {capacity, pool_share};
+	struct qr_policy_config config = {.capacity = capacity, .pool_share = pool_share};
 	const struct qr_policy_ops *ops = qr_policy_find(name);
 	struct qr_policy *policy;
 	uint64_t nr_bytes;
@@ -179,7 +179,8 @@ static void test_sampled_lru_is_fifo_with_rescue(void)
 
 static void test_config(void)
 {
-	static const struct qr_policy_config none = {0, 0}, large = {QR_POLICY_MAX_CAPACITY + 1, 0};
+	static const struct qr_policy_config none = {.capacity = 0};
+	static const struct qr_policy_config large = {.capacity = QR_POLICY_MAX_CAPACITY + 1};
 	const struct qr_policy_ops *ops = qr_policy_find("lru");
 	struct qr_policy policy;
 
