@@ -194,6 +194,19 @@ static void follow_resident_set(struct qr_manager *manager)
 	}
 }
 
+/* Quota beside what is resident and what the process may want next: a shell that waits for its children needs little. */
+static uint64_t unused_quota(const struct qr_manager *manager)
+{
+	const struct qr_zone *zone = &manager->vmm->zone;
+	uint64_t keep = QR_MAX(qr_budget_resident_frames() + SLACK_FRAMES, (uint64_t)QR_DOMAIN_MIN_FRAMES);
+	uint64_t keep_free = qr_load_relaxed(&zone->watermark[QR_WMARK_HIGH]) + SLACK_FRAMES;
+	uint64_t free = qr_zone_nr_free(zone);
+
+	if (free <= keep_free || manager->quota_frames <= keep)
+		return 0;
+	return QR_MIN(free - keep_free, manager->quota_frames - keep);
+}
+
 /* Gives quota back: what a smaller budget takes away, and what is above the fair share when others starve. */
 static void share_with_others(struct qr_manager *manager)
 {
@@ -208,6 +221,8 @@ static void share_with_others(struct qr_manager *manager)
 	if (demand != manager->seen_demand && manager->quota_frames > fair)
 		surplus = QR_MAX(surplus, QR_MAX((manager->quota_frames - fair) / 2,
 						 QR_MIN((uint64_t)GROW_STEP, manager->quota_frames - fair)));
+	if (demand != manager->seen_demand)
+		surplus = QR_MAX(surplus, unused_quota(manager));
 	manager->seen_demand = demand;
 	/* Every process pays its part of the debt, or together they would pay it many times over. */
 	debt = debt * manager->quota_frames / QR_MAX(qr_load_relaxed(&shared->budget_frames), (uint64_t)1) +

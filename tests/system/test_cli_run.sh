@@ -191,4 +191,30 @@ parser.feed(page)
 assert not parser.stack
 END
 ok $? "the figures of stat, JSON and HTML agree" "$work/err"
+
+# A shell that waits and the end of a pipe use a megabyte each: the rest of the budget goes to the one that needs it.
+cat >"$work/thrash.py" <<'END'
+import os, sys, time
+open(sys.argv[1], "w").write(str(os.getpid()))
+data = bytearray(96 << 20)
+until = time.monotonic() + 4
+while time.monotonic() < until:
+    for i in range(0, len(data), 4096):
+        data[i] = data[i] + 1 & 255
+END
+rm -f "$work/started"
+run -- bash -c "python3 '$work/thrash.py' '$work/started' | cat; true" >"$work/out" 2>"$work/err" </dev/null &
+launcher=$!
+wait_for "$work/started"
+sleep 2.5
+"$QUIRE" stat "$(cat "$work/started")" --json >"$work/stat.json" 2>"$work/err"
+wait $launcher
+python3 - "$work/stat.json" >"$work/err" 2>&1 <<'END'
+import json, sys
+rows = json.load(open(sys.argv[1]))["processes"]
+quota = {row["command"].split()[0]: row["quota_bytes"] >> 20 for row in rows}
+print(quota)
+assert quota["python3"] >= 46, quota
+END
+ok $? "quota that a process does not use goes to one that starves" "$work/err"
 finish
