@@ -16,6 +16,8 @@
 int qr_cli_run(int argc, char **argv);
 int qr_cli_doctor(int argc, char **argv);
 int qr_cli_stat(int argc, char **argv);
+int qr_cli_ctl(int argc, char **argv);
+int qr_cli_record(int argc, char **argv);
 int qr_cli_lab(int argc, char **argv);
 int qr_cli_claims(int argc, char **argv);
 int qr_cli_replay(int argc, char **argv);

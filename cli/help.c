@@ -12,11 +12,13 @@ static const char main_text[] =
 	"Commands:\n"
 	"  run [OPTION]... -- PROGRAM [ARGUMENT]...   run a program within a budget\n"
 	"  stat PID [--json]                          figures of a run in progress\n"
+	"  ctl PID --ram SIZE                         change the budget of a run in progress\n"
 	"  doctor [--json]                            what this machine allows, and what to change\n"
 	"  lab WORKLOAD [OPTION]...                   memory management on simulated machines of\n"
 	"                                             up to 384 CPUs, mechanism against mechanism\n"
 	"  claims [ID]... [OPTION]...                 what the literature claims, and our figures\n"
 	"  replay TRACE... [OPTION]...                page replacement policies on traces of accesses\n"
+	"  record [OPTION]... -- PROGRAM [ARGUMENT]... a trace of a program's page faults, for replay\n"
 	"  version                                    the version\n"
 	"  help [COMMAND]                             this text, or that of a command\n"
 	"\n"
@@ -65,6 +67,20 @@ static const char stat_text[] = "Usage: quire stat PID [--json]\n"
 				"\n"
 				"Exit status: 0; 1 if there is no such process, it does not run under quire, or\n"
 				"permission is missing; 125 for bad options.\n";
+
+static const char ctl_text[] =
+	"Usage: quire ctl PID --ram SIZE [OPTION]...\n"
+	"\n"
+	"Changes the budget of a run in progress. PID is the launcher or any of its processes.\n"
+	"\n"
+	"  -r, --ram SIZE             the new budget: 512M, 2G, 1.5GiB\n"
+	"  -w, --wait[=SECONDS]       until the run is within it [60]\n"
+	"  -q, --quiet                no progress, and nothing when it is done\n"
+	"  -h, --help                 this text\n"
+	"\n"
+	"Exit status: 0; 1 if there is no such process, it does not run under quire, permission is\n"
+	"missing, the budget cannot be had, or the run is not within it after --wait; 125 for bad\n"
+	"options.\n";
 
 static const char lab_text[] =
 	"Usage: quire lab WORKLOAD [OPTION]...\n"
@@ -149,6 +165,23 @@ static const char replay_text[] =
 	"while the other traces are shown; 125 for bad options or if quire itself failed; 128+N if\n"
 	"signal N ended it.\n";
 
+static const char record_text[] =
+	"Usage: quire record [OPTION]... -- PROGRAM [ARGUMENT]...\n"
+	"\n"
+	"Runs PROGRAM as quire run does, and writes a trace of its page faults for quire replay.\n"
+	"Accesses to pages that are in RAM are not seen until the page has been set aside: the\n"
+	"smaller the budget, the more of them the trace has.\n"
+	"\n"
+	"  -o, --output FILE          the trace [quire.trace]\n"
+	"      --format FORMAT        oracle: binary, with times; text: a number per line [oracle]\n"
+	"  -r, --ram SIZE|PERCENT     as for quire run\n"
+	"  -s, --swap DIR|none        as for quire run\n"
+	"      --delivery WAY         as for quire run\n"
+	"  -q, --quiet                no summary lines, no warnings\n"
+	"  -h, --help                 this text\n"
+	"\n"
+	"Exit status: as quire run; 125 also if PROGRAM succeeded and the trace is not complete.\n";
+
 static const char version_text[] = "Usage: quire version\n\nPrints the version.\n";
 
 static const char help_text[] = "Usage: quire help [COMMAND]\n\nPrints how to use quire, or one of its commands.\n";
@@ -157,8 +190,9 @@ static const struct {
 	const char *command;
 	const char *text;
 } texts[] = {
-	{"run", run_text},       {"doctor", doctor_text}, {"stat", stat_text},       {"lab", lab_text},
-	{"claims", claims_text}, {"replay", replay_text}, {"version", version_text}, {"help", help_text},
+	{"run", run_text},         {"doctor", doctor_text}, {"stat", stat_text},     {"ctl", ctl_text},
+	{"lab", lab_text},         {"claims", claims_text}, {"replay", replay_text}, {"record", record_text},
+	{"version", version_text}, {"help", help_text},
 };
 
 const char *qr_cli_help_text(const char *command)

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "cgroup.h"
+#include "cli.h"
 #include "machine.h"
 
 /* Linux 5.11 and 6.1; older headers lack them. */
@@ -49,6 +50,19 @@ void qr_machine_read_memory(struct qr_machine_memory *memory)
 uint64_t qr_machine_usable_bytes(const struct qr_machine_memory *memory)
 {
 	return memory->available_bytes < memory->cgroup_bytes ? memory->available_bytes : memory->cgroup_bytes;
+}
+
+uint64_t qr_machine_budget_max(uint64_t budget_bytes)
+{
+	struct qr_machine_memory memory;
+	uint64_t most;
+	char mode[8];
+
+	if (qr_machine_read_line("/proc/sys/vm/overcommit_memory", mode, sizeof(mode)) && mode[0] == '2')
+		return budget_bytes;
+	qr_machine_read_memory(&memory);
+	most = QR_MIN(memory.total_bytes, memory.cgroup_bytes) & QR_PAGE_MASK;
+	return QR_MAX(most, budget_bytes);
 }
 
 void qr_machine_probe_uffd(struct qr_machine_uffd *uffd)

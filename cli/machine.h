@@ -15,6 +15,10 @@ void qr_machine_read_memory(struct qr_machine_memory *memory);
 /* What a percentage of --ram refers to: available memory, or the cgroup's limit where that is lower. */
 uint64_t qr_machine_usable_bytes(const struct qr_machine_memory *memory);
 
+/* What the budget of a run may grow to: the machine's memory, or the cgroup's limit where that is lower. Where memory
+ * is not overcommitted (vm.overcommit_memory=2) what might be wanted later counts as used: the budget stays. */
+uint64_t qr_machine_budget_max(uint64_t budget_bytes);
+
 enum qr_uffd_access {
 	QR_UFFD_NONE,      /* no userfaultfd at all */
 	QR_UFFD_USER_ONLY, /* faults of user mode only: a system call on a missing page fails */

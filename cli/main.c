@@ -16,9 +16,10 @@ static const struct {
 	const char *name;
 	int (*run)(int argc, char **argv);
 } commands[] = {
-	{"run", qr_cli_run},       {"doctor", qr_cli_doctor}, {"stat", qr_cli_stat},       {"lab", qr_cli_lab},
-	{"claims", qr_cli_claims}, {"replay", qr_cli_replay}, {"help", show_help},         {"--help", show_help},
-	{"-h", show_help},         {"version", show_version}, {"--version", show_version},
+	{"run", qr_cli_run},         {"doctor", qr_cli_doctor}, {"stat", qr_cli_stat},     {"ctl", qr_cli_ctl},
+	{"lab", qr_cli_lab},         {"claims", qr_cli_claims}, {"replay", qr_cli_replay}, {"record", qr_cli_record},
+	{"help", show_help},         {"--help", show_help},     {"-h", show_help},         {"version", show_version},
+	{"--version", show_version},
 };
 
 int main(int argc, char **argv)

@@ -12,6 +12,7 @@
 #include "options.h"
 #include "program.h"
 #include "report.h"
+#include "run.h"
 
 /* What is set up before the program starts. */
 struct run {
@@ -21,6 +22,7 @@ struct run {
 	char preload[PATH_MAX];
 	struct qr_domain domain;
 	struct qr_sampler *sampler; /* NULL: nobody asked for it */
+	const struct qr_run_hooks *hooks; /* NULL: none */
 	FILE *report;
 	FILE *stats_json;
 };
@@ -39,7 +41,12 @@ static bool close_output(FILE *file, int err, const char *path);
 
 int qr_cli_run(int argc, char **argv)
 {
-	struct run run = {0};
+	return qr_run_hooked(argc, argv, NULL);
+}
+
+int qr_run_hooked(int argc, char **argv, const struct qr_run_hooks *hooks)
+{
+	struct run run = {.hooks = hooks};
 	struct qr_launch launch;
 	struct qr_run_result result;
 	int status;
@@ -55,8 +62,8 @@ int qr_cli_run(int argc, char **argv)
 		.program = run.given.program,
 		.preload = run.preload,
 		.domain = &run.domain,
-		.on_tick = run.sampler ? tick : NULL,
-		.argument = run.sampler,
+		.on_tick = run.sampler || hooks ? tick : NULL,
+		.argument = &run,
 	};
 	status = qr_launch_run(&launch);
 	if (status)
@@ -94,7 +101,10 @@ static int prepare(struct run *run)
 		qr_cli_say("run: cannot create the shared budget: %s", strerror(-err));
 		return QR_EXIT_FAILED;
 	}
+	qr_domain_set_max(&run->domain, qr_machine_budget_max(run->options.ram_bytes) >> QR_PAGE_SHIFT);
 	qr_domain_set_groups(&run->domain, run->given.groups, run->given.nr_groups);
+	if (run->hooks)
+		run->hooks->on_ready(run->hooks->argument, &run->domain);
 	return open_outputs(run) ? 0 : QR_EXIT_FAILED;
 }
 
@@ -245,7 +255,12 @@ static FILE *open_output(const char *option, const char *path)
 
 static void tick(void *argument)
 {
-	qr_sampler_tick(argument);
+	struct run *run = argument;
+
+	if (run->sampler)
+		qr_sampler_tick(run->sampler);
+	if (run->hooks)
+		run->hooks->on_tick(run->hooks->argument);
 }
 
 static int finish(struct run *run, const struct qr_run_result *result)

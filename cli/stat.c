@@ -1,28 +1,13 @@
-/*
- * `quire stat PID`: finds the domain of a process and shows it. The launcher holds the memfd itself; every other
- * process has the path to it in its environment.
- */
-#include <dirent.h>
-#include <errno.h>
-#include <pwd.h>
-#include <signal.h>
+/* `quire stat PID`: shows the domain of a process. */
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "attach.h"
 #include "cli.h"
 #include "options.h"
 #include "report.h"
 
 #define FAILED 1
 
-static bool parse_pid(const char *text, int *pid);
-static bool attach(struct qr_domain *domain, int pid);
-static bool find_in_descriptors(int pid, char *path, size_t size);
-static int find_in_environment(int pid, char *path, size_t size);
-static void say_denied(int pid);
 static int print_json(const struct qr_domain *domain, const struct qr_totals *totals);
 static void print_text(const struct qr_domain *domain, const struct qr_totals *totals);
 static void print_processes(const struct qr_domain *domain);
@@ -40,13 +25,13 @@ int qr_cli_stat(int argc, char **argv)
 		return QR_EXIT_FAILED;
 	if (options.is_help)
 		return fputs(qr_cli_help_text("stat"), stdout) < 0 ? QR_EXIT_FAILED : 0;
-	if (!options.operand || !parse_pid(options.operand, &pid)) {
+	if (!options.operand || !qr_attach_parse_pid(options.operand, &pid)) {
 		qr_cli_say(options.operand ? "stat: '%s' is not a process number"
 					   : "stat: which process? write its number",
 			   options.operand);
 		return QR_EXIT_FAILED;
 	}
-	if (!attach(&domain, pid))
+	if (!qr_attach("stat", pid, false, &domain))
 		return FAILED;
 	qr_totals_collect(&domain, &totals);
 	if (options.is_json)
@@ -55,109 +40,6 @@ int qr_cli_stat(int argc, char **argv)
 		print_text(&domain, &totals);
 	qr_domain_detach(&domain);
 	return fflush(stdout) ? FAILED : status;
-}
-
-static bool parse_pid(const char *text, int *pid)
-{
-	char *end;
-	long value = strtol(text, &end, 10);
-
-	*pid = (int)value;
-	return end != text && !*end && value > 0 && value <= INT32_MAX;
-}
-
-static bool attach(struct qr_domain *domain, int pid)
-{
-	char path[256];
-	int err;
-
-	if (kill(pid, 0) && errno == ESRCH) {
-		qr_cli_say("stat: there is no process %d", pid);
-		return false;
-	}
-	err = find_in_descriptors(pid, path, sizeof(path)) ? 0 : find_in_environment(pid, path, sizeof(path));
-	if (err == EACCES || err == EPERM) {
-		say_denied(pid);
-		return false;
-	}
-	if (err) {
-		qr_cli_say("stat: process %d does not run under quire run", pid);
-		return false;
-	}
-	err = qr_domain_attach_readonly(domain, path);
-	if (err == QR_ENOENT)
-		qr_cli_say("stat: the quire run that started process %d has ended, and its figures with it", pid);
-	else if (err == QR_EACCES)
-		say_denied(pid);
-	else if (err == QR_EINVAL)
-		qr_cli_say("stat: process %d was started by another version of quire", pid);
-	else if (err)
-		qr_cli_say("stat: cannot read the figures of process %d: %s", pid, strerror(-err));
-	return !err;
-}
-
-/* The launcher's own: a descriptor that is the memfd. */
-static bool find_in_descriptors(int pid, char *path, size_t size)
-{
-	char folder[64], target[64];
-	struct dirent *entry;
-	bool is_found = false;
-	DIR *directory;
-
-	(void)snprintf(folder, sizeof(folder), "/proc/%d/fd", pid);
-	directory = opendir(folder);
-	while (directory && !is_found && (entry = readdir(directory))) {
-		ssize_t length;
-
-		(void)snprintf(path, size, "%s/%.16s", folder, entry->d_name);
-		length = readlink(path, target, sizeof(target) - 1);
-		target[length > 0 ? length : 0] = '\0';
-		is_found = !strncmp(target, "/memfd:quire-domain", 19);
-	}
-	if (directory)
-		(void)closedir(directory);
-	return is_found;
-}
-
-/* Returns 0 or an errno value; ENOENT if the variable is not there. */
-static int find_in_environment(int pid, char *path, size_t size)
-{
-	static const char name[] = QR_DOMAIN_ENV "=";
-	char *entry = NULL;
-	size_t capacity = 0;
-	int err = ENOENT;
-	FILE *file;
-
-	(void)snprintf(path, size, "/proc/%d/environ", pid);
-	file = fopen(path, "re");
-	if (!file)
-		return errno;
-	errno = 0;
-	while (err == ENOENT && getdelim(&entry, &capacity, '\0', file) > 0) {
-		if (!strncmp(entry, name, sizeof(name) - 1)) {
-			(void)snprintf(path, size, "%s", entry + sizeof(name) - 1);
-			err = 0;
-		}
-	}
-	/* The permission to read is looked at by the read, not by the open, on some kernels. */
-	if (err && (errno == EACCES || errno == EPERM))
-		err = errno;
-	free(entry);
-	(void)fclose(file);
-	return err;
-}
-
-static void say_denied(int pid)
-{
-	char path[64];
-	struct stat status;
-	struct passwd *user = NULL;
-
-	(void)snprintf(path, sizeof(path), "/proc/%d", pid);
-	if (!stat(path, &status))
-		user = getpwuid(status.st_uid);
-	qr_cli_say("stat: no permission to look at process %d of user %s; run this as that user or as root", pid,
-		   user ? user->pw_name : "?");
 }
 
 static int print_json(const struct qr_domain *domain, const struct qr_totals *totals)

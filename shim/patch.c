@@ -429,7 +429,8 @@ static void write_trampoline(struct object *object, const struct step *steps, ui
 	at = put(at, (const void *)behind, back - behind);
 	at = put_near(at, "\xe9", 1, back);
 	object->place_used += QR_ALIGN_UP((size_t)(at - start), (size_t)16);
-	memset((void *)first, 0xcc, back - first); /* int3: nobody comes there */
+	/* What follows the jump stays. Nobody jumps there, but quire's own threads wait in such calls meanwhile: they
+	 * return behind the instruction, and to the instruction itself when they are stopped and go on. */
 	(void)put_near((uint8_t *)first, "\xe9", 1, (uintptr_t)start);
 }
 

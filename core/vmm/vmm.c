@@ -120,7 +120,7 @@ int qr_vmm_create(const struct qr_vmm_config *config, struct qr_vmm **out)
 		    config->choices.lru_batch == QR_LRU_UNBATCHED ? 0 : qr_port_nr_cpus());
 	if (has_lists_per_group(config))
 		qr_lru_init_groups(&vmm->lru, arrays.lru_sets);
-	qr_balance_init(&vmm->balance, config->nr_frames);
+	qr_balance_init(&vmm->balance, config->nr_frames_usual ? config->nr_frames_usual : config->nr_frames);
 	qr_groups_init(&vmm->groups, arrays.groups);
 	err = vmm_init_slabs(vmm, &arrays);
 	if (!err)

@@ -20,6 +20,7 @@ struct qr_vmm_config {
 	uint8_t *pool_address;     /* slot of PFN 0 */
 	uint32_t nr_frames;        /* span of the pool, frames */
 	uint32_t nr_frames_start;  /* frames online at first */
+	uint32_t nr_frames_usual;  /* frames that are expected to be online, at most; 0: the whole span */
 	void *metadata;            /* qr_vmm_metadata_bytes(), zeroed, page-aligned; need not be resident */
 	struct qr_swap_config swap;
 	struct qr_choices choices; /* mechanisms; zeroed: the defaults */

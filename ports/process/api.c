@@ -56,6 +56,9 @@ static int map_object(struct qr_manager *manager, void **address, size_t length,
 		(flags & QR_MAP_AT ? QR_MAP_FIXED : 0) | (flags & QR_MAP_AT_NOREPLACE ? QR_MAP_FIXED_NOREPLACE : 0) |
 			(flags & QR_MAP_LOCK ? QR_MAP_LOCKED : 0),
 		object, index, &at);
+	/* Else a fault would stand for all pages of its folio. */
+	if (!err && manager->record)
+		err = qr_advise(manager->aspace, at, len_bytes, QR_ADVISE_NOHUGE);
 	qr_manager_leave(manager, &entry);
 	if (!err)
 		*address = (void *)(uintptr_t)at;

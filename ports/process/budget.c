@@ -6,6 +6,7 @@
  * resident set that the kernel reports with the quota, ten times a second.
  */
 #include "internal.h"
+#include "record.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,10 +20,6 @@
  * memory is plentiful faults bring more pages at a time, and the fault loop sees only what is in the quota. */
 #define GROW_STEP 1024u
 #define GROW_SHARE 2u
-/* The pool never shrinks below this. */
-#define LIMIT_MIN 512u
-/* The limit follows a resident set that is below the quota only when this much is unused: 1 MiB. */
-#define SLACK_FRAMES 256u
 /* A newcomer waits up to 10 s for others to make room. */
 #define JOIN_TRIES 100u
 #define JOIN_WAIT_US 100000u
@@ -51,9 +48,15 @@ int qr_budget_attach(struct qr_manager *manager, struct qr_options *options, con
 
 		*options = shared->options;
 		options->domain = path;
+		options->ram_bytes = qr_load_relaxed(&shared->budget_frames) << QR_PAGE_SHIFT;
+		manager->span_frames = shared->max_frames;
+		if (shared->record_path[0])
+			err = qr_record_attach(&manager->record, shared->record_path);
+		if (err)
+			*error_text = "the recording cannot be reached: is quire record still there?";
 		options->swap_dir = shared->swap_dir[0] ? shared->swap_dir : NULL;
 	}
-	return 0;
+	return err;
 }
 
 int qr_budget_join(struct qr_manager *manager, const char **error_text)
@@ -114,6 +117,8 @@ uint32_t qr_port_memory_grow(struct qr_port *port, uint32_t nr)
 		return 0;
 	step = QR_MAX(GROW_STEP, qr_load_relaxed(&manager->domain.shared->free_frames) / GROW_SHARE);
 	step = QR_MIN(QR_MAX(step, (uint64_t)nr), qr_domain_room_to_high(&manager->domain));
+	/* Beyond its span the pool has no use for quota. */
+	step = QR_MIN(step, manager->span_frames - QR_MIN(manager->span_frames, (uint64_t)manager->vmm->nr_limit));
 	grown = step ? grow_locked(manager, step, UINT32_MAX) : 0;
 	pthread_mutex_unlock(&manager->budget_lock);
 	return grown;
@@ -122,7 +127,7 @@ uint32_t qr_port_memory_grow(struct qr_port *port, uint32_t nr)
 uint32_t qr_budget_shrink(struct qr_manager *manager, uint32_t nr_frames)
 {
 	struct qr_vmm *vmm = manager->vmm;
-	uint32_t target = QR_MAX(nr_frames, LIMIT_MIN);
+	uint32_t target = QR_MAX(nr_frames, QR_DOMAIN_POOL_MIN_FRAMES);
 	uint32_t reached = qr_vmm_set_limit(vmm, QR_MIN(target, vmm->nr_limit));
 
 	while (reached > target && qr_reclaim(vmm, QR_MIN(reached - target, SHRINK_STEP)))
@@ -187,19 +192,20 @@ static void follow_resident_set(struct qr_manager *manager)
 		excess -= QR_MIN(excess, (uint64_t)grow_locked(manager, excess, 0));
 		if (excess)
 			(void)qr_budget_shrink(manager, (uint32_t)(limit - QR_MIN(limit, excess)));
-	} else if (resident + SLACK_FRAMES < manager->quota_frames && limit < manager->quota_frames) {
+	} else if (resident + QR_DOMAIN_SLACK_FRAMES < manager->quota_frames && limit < manager->quota_frames) {
 		uint64_t room = (manager->quota_frames - resident) / 2;
 
 		(void)qr_vmm_set_limit(vmm, (uint32_t)QR_MIN(manager->quota_frames, limit + room));
 	}
 }
 
-/* Quota beside what is resident and what the process may want next: a shell that waits for its children needs little. */
+/* Quota beside what is resident and what the process may want next: a shell that waits for its children needs
+ * little. */
 static uint64_t unused_quota(const struct qr_manager *manager)
 {
 	const struct qr_zone *zone = &manager->vmm->zone;
-	uint64_t keep = QR_MAX(qr_budget_resident_frames() + SLACK_FRAMES, (uint64_t)QR_DOMAIN_MIN_FRAMES);
-	uint64_t keep_free = qr_load_relaxed(&zone->watermark[QR_WMARK_HIGH]) + SLACK_FRAMES;
+	uint64_t keep = QR_MAX(qr_budget_resident_frames() + QR_DOMAIN_SLACK_FRAMES, (uint64_t)QR_DOMAIN_MIN_FRAMES);
+	uint64_t keep_free = qr_load_relaxed(&zone->watermark[QR_WMARK_HIGH]) + QR_DOMAIN_SLACK_FRAMES;
 	uint64_t free = qr_zone_nr_free(zone);
 
 	if (free <= keep_free || manager->quota_frames <= keep)
@@ -207,7 +213,7 @@ static uint64_t unused_quota(const struct qr_manager *manager)
 	return QR_MIN(free - keep_free, manager->quota_frames - keep);
 }
 
-/* Gives quota back: what a smaller budget takes away, and what is above the fair share when others starve. */
+/* Gives quota back: what a smaller budget takes away; when others starve what is above the fair share, or not used. */
 static void share_with_others(struct qr_manager *manager)
 {
 	struct qr_domain_shared *shared = manager->domain.shared;
@@ -224,10 +230,10 @@ static void share_with_others(struct qr_manager *manager)
 	if (demand != manager->seen_demand)
 		surplus = QR_MAX(surplus, unused_quota(manager));
 	manager->seen_demand = demand;
-	/* Every process pays its part of the debt, or together they would pay it many times over. */
-	debt = debt * manager->quota_frames / QR_MAX(qr_load_relaxed(&shared->budget_frames), (uint64_t)1) +
-	       (debt != 0);
-	if (debt > 1)
+	/* Every process pays its part of the debt, rounded up; all quotas together are the budget and the debt. */
+	if (debt)
+		debt = debt * manager->quota_frames / (qr_load_relaxed(&shared->budget_frames) + debt) + 1;
+	if (debt)
 		surplus = QR_MAX(surplus, QR_MIN(debt, manager->quota_frames - QR_MIN(manager->quota_frames,
 										      (uint64_t)QR_DOMAIN_MIN_FRAMES)));
 	if (!surplus)
@@ -242,7 +248,7 @@ static void share_with_others(struct qr_manager *manager)
 
 uint64_t qr_budget_return_unused(struct qr_manager *manager, uint64_t nr_needed)
 {
-	uint64_t keep = QR_MAX(nr_needed + SLACK_FRAMES, (uint64_t)QR_DOMAIN_MIN_FRAMES);
+	uint64_t keep = QR_MAX(nr_needed + QR_DOMAIN_SLACK_FRAMES, (uint64_t)QR_DOMAIN_MIN_FRAMES);
 	uint64_t surplus = manager->quota_frames - QR_MIN(manager->quota_frames, keep);
 
 	if (surplus) {
@@ -256,8 +262,12 @@ static void budget_tick(struct qr_manager *manager)
 {
 	pthread_mutex_lock(&manager->budget_lock);
 	follow_resident_set(manager);
-	if (manager->has_domain)
+	if (manager->has_domain) {
+		uint64_t budget = qr_load_relaxed(&manager->domain.shared->budget_frames);
+
+		qr_store_relaxed(&manager->options.ram_bytes, budget << QR_PAGE_SHIFT);
 		share_with_others(manager);
+	}
 	qr_fork_tick(manager);
 	qr_budget_publish(manager);
 	pthread_mutex_unlock(&manager->budget_lock);
@@ -279,6 +289,12 @@ static void budget_main(void *argument)
 
 int qr_budget_start(struct qr_manager *manager)
 {
+	const struct qr_port *port = &manager->port;
+	uint64_t pool = (uint64_t)(uintptr_t)port->pool;
+
+	if (manager->has_domain)
+		qr_domain_publish_places(&manager->domain, port->space.va_start, port->space.va_end, pool,
+					 pool + port->pool_bytes);
 	manager->is_closing = 0;
 	manager->budget_thread = qr_port_thread_start(&manager->port, "quire-budget", budget_main, manager);
 	return manager->budget_thread < 0 ? manager->budget_thread : 0;

@@ -102,6 +102,7 @@ int qr_domain_create(struct qr_domain *domain, const struct qr_options *options)
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	shared->start_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 	shared->budget_frames = options->ram_bytes >> QR_PAGE_SHIFT;
+	shared->max_frames = shared->budget_frames;
 	shared->free_frames = shared->budget_frames;
 	qr_store_release(&shared->magic, QR_DOMAIN_MAGIC); /* pairs with domain_attach() */
 	return 0;
@@ -288,6 +289,8 @@ static void empty_slot(struct qr_domain_shared *shared, struct qr_domain_process
 	qr_store_relaxed(&process->peak_frames, 0);
 	qr_store_relaxed(&process->start_stack, 0);
 	qr_store_relaxed(&process->group, 0);
+	qr_store_relaxed(&process->space_end, 0);
+	qr_store_relaxed(&process->pool_end, 0);
 	memset(&process->usage, 0, sizeof(process->usage));
 	memset(process->command, 0, sizeof(process->command));
 	(void)qr_cas(&process->owner, &owner, owner_word(QR_DOMAIN_FREE, 0, owner));
@@ -432,7 +435,7 @@ static void raise_demand(struct qr_domain_shared *shared, uint32_t slot)
 
 void qr_domain_set_budget(struct qr_domain *domain, uint64_t frames)
 {
-	qr_store_release(&domain->shared->budget_frames, frames);
+	qr_store_release(&domain->shared->budget_frames, QR_MIN(frames, domain->shared->max_frames));
 	qr_fence(); /* a taker that looked before now is in the books already, or sees the new budget */
 	refresh_books(domain->shared);
 	if (qr_load_relaxed(&domain->shared->debt_frames))

@@ -23,6 +23,9 @@
 #define QR_DOMAIN_PATH_MAX 4096u
 /* Frames that a newcomer needs to run at all: 4 MiB. */
 #define QR_DOMAIN_MIN_FRAMES 1024u
+/* A process's pool never shrinks below 2 MiB, and follows what is resident beside it in steps of 1 MiB. */
+#define QR_DOMAIN_POOL_MIN_FRAMES 512u
+#define QR_DOMAIN_SLACK_FRAMES 256u
 
 /* FREE -> CLAIMED (being filled, or reserved for a child) -> LIVE -> BURIED (being emptied) -> FREE */
 enum qr_domain_state { QR_DOMAIN_FREE, QR_DOMAIN_CLAIMED, QR_DOMAIN_LIVE, QR_DOMAIN_BURIED };
@@ -47,6 +50,10 @@ struct qr_domain_process {
 	uint64_t counters[QR_NR_STATS]; /* (A) */
 	uint64_t nr_passed_maps;   /* (A) mappings that went to the kernel untouched */
 	uint64_t passed_bytes;     /* (A) */
+	uint64_t space_start;      /* (A) where its manager's memory lies: the program's range, */
+	uint64_t space_end;        /* (A) */
+	uint64_t pool_start;       /* (A) and the pool; what is resident elsewhere is unmanaged */
+	uint64_t pool_end;         /* (A) */
 } QR_ALIGNED(QR_CACHE_LINE);
 
 /*
@@ -75,11 +82,13 @@ struct qr_domain_shared {
 	/* (I) how the tree was started; processes open their managers with it */
 	struct qr_options options; /* pointers in it are not valid */
 	char swap_dir[QR_DOMAIN_PATH_MAX]; /* empty: none */
+	char record_path[64];      /* (I) of the ring that faults are recorded in, record.h; empty: none */
 	int32_t launcher_pid;
 	uint32_t nr_slots;         /* (A) slots at and above this number were never used */
 	uint64_t start_ns;         /* CLOCK_MONOTONIC */
 	/* budget */
 	uint64_t budget_frames;    /* (A) */
+	uint64_t max_frames;       /* (I) what the budget may grow to: processes lay out their pools for it */
 	/* As last counted by whoever took, gave, buried or changed the budget; qr_domain_count() counts anew. */
 	uint64_t free_frames;      /* (A) budget minus all quotas, or 0 */
 	uint64_t debt_frames;      /* (A) all quotas minus the budget, or 0: after the budget shrank */
@@ -182,10 +191,16 @@ unsigned qr_domain_bury_dead(struct qr_domain *domain);
 
 /* Publishes this process's usage and counters (plain stores; readers tolerate tearing between fields). */
 void qr_domain_publish(struct qr_domain *domain, const struct qr_usage *usage, const uint64_t *counters);
+/* Publishes where this process's managed memory lies. */
+void qr_domain_publish_places(struct qr_domain *domain, uint64_t space_start, uint64_t space_end, uint64_t pool_start,
+			      uint64_t pool_end);
 /* Adds to what this process passed to the kernel untouched. */
 void qr_domain_count_passed(struct qr_domain *domain, uint64_t nr_maps, uint64_t nr_bytes);
 
-/* Changes the budget; quota above it becomes debt that processes pay as they reclaim. */
+/* Before the first process joins: lets the budget grow to that; the budget itself is the least. */
+void qr_domain_set_max(struct qr_domain *domain, uint64_t frames);
+/* Changes the budget, at most to the max; quota above it becomes debt that processes pay as they reclaim, within a
+ * tenth of a second if they run and have the pages to put out. */
 void qr_domain_set_budget(struct qr_domain *domain, uint64_t frames);
 
 #endif

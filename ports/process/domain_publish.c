@@ -28,6 +28,28 @@ void qr_domain_publish(struct qr_domain *domain, const struct qr_usage *usage, c
 	}
 }
 
+void qr_domain_publish_places(struct qr_domain *domain, uint64_t space_start, uint64_t space_end, uint64_t pool_start,
+			      uint64_t pool_end)
+{
+	struct qr_domain_process *process;
+
+	if (domain->slot == UINT32_MAX)
+		return;
+	process = &domain->shared->processes[domain->slot];
+	qr_store_relaxed(&process->space_start, space_start);
+	qr_store_relaxed(&process->pool_start, pool_start);
+	/* Pairs with the acquire of whoever looks: an end is there only with its start. */
+	qr_store_release(&process->space_end, space_end);
+	qr_store_release(&process->pool_end, pool_end);
+}
+
+void qr_domain_set_max(struct qr_domain *domain, uint64_t frames)
+{
+	struct qr_domain_shared *shared = domain->shared;
+
+	shared->max_frames = QR_MAX(frames, qr_load_relaxed(&shared->budget_frames));
+}
+
 void qr_domain_count_passed(struct qr_domain *domain, uint64_t nr_maps, uint64_t nr_bytes)
 {
 	if (domain->slot == UINT32_MAX)

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "fault/fault.h"
+#include "record.h"
 #include "uffd_abi.h"
 
 /* A handler spins this long after it did something: 20 us, a few faults. */
@@ -75,6 +76,8 @@ void qr_handle_fault(struct qr_manager *manager, uint64_t va, bool is_write)
 
 	switch (err) {
 	case 0:
+		if (qr_unlikely(manager->record != NULL))
+			qr_record_note(manager->record, &manager->domain, va);
 		return;
 	case QR_EIO:
 	case QR_EILSEQ:

@@ -3,6 +3,7 @@
  */
 #define _LGPL_SOURCE
 #include "internal.h"
+#include "record.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -36,6 +37,7 @@ static int manager_check(struct qr_manager *manager, const struct qr_options *op
 static int manager_reserve(struct qr_manager *manager, const char **error_text);
 static int manager_create_core(struct qr_manager *manager, const char **error_text);
 static void manager_unreserve(struct qr_manager *manager);
+static void pool_unreserve(struct qr_port *port);
 
 void qr_options_init(struct qr_options *options)
 {
@@ -172,6 +174,8 @@ void qr_manager_close(struct qr_manager *manager)
 	/* First: nobody reads the events that unmapping a registered range would wait for. */
 	qr_uffd_close(manager);
 	manager_unreserve(manager);
+	if (manager->record)
+		qr_record_detach(manager->record);
 	if (manager->has_domain) {
 		qr_domain_leave(&manager->domain);
 		qr_domain_detach(&manager->domain);
@@ -255,18 +259,31 @@ static void *reserve(uint64_t len_bytes, int prot)
 	return (void *)(uintptr_t)start;
 }
 
+/* Where the system does not grant room for the budget to grow it stays what it is. */
+static void reserve_pool(struct qr_manager *manager)
+{
+	struct qr_port *port = &manager->port;
+	uint64_t least = manager->options.ram_bytes >> QR_PAGE_SHIFT;
+
+	for (manager->span_frames = QR_MAX(manager->span_frames, least);; manager->span_frames = least) {
+		port->pool_bytes = QR_ALIGN_UP(manager->span_frames << QR_PAGE_SHIFT, HUGE_BYTES);
+		port->pool = reserve(port->pool_bytes, PROT_READ | PROT_WRITE);
+		port->metadata_bytes = QR_ALIGN_UP(qr_vmm_metadata_bytes((uint32_t)manager->span_frames), QR_PAGE_SIZE);
+		port->metadata = reserve(port->metadata_bytes, PROT_READ | PROT_WRITE);
+		if ((port->pool && port->metadata) || manager->span_frames == least)
+			return;
+		pool_unreserve(port);
+	}
+}
+
 static int manager_reserve(struct qr_manager *manager, const char **error_text)
 {
 	struct qr_port *port = &manager->port;
-	uint64_t nr_frames = manager->options.ram_bytes >> QR_PAGE_SHIFT;
 	uint64_t space_bytes =
 		manager->options.address_bytes ? QR_ALIGN_UP(manager->options.address_bytes, HUGE_BYTES) : SPACE_BYTES;
 	void *space = NULL;
 
-	port->pool_bytes = QR_ALIGN_UP(nr_frames << QR_PAGE_SHIFT, HUGE_BYTES);
-	port->pool = reserve(port->pool_bytes, PROT_READ | PROT_WRITE);
-	port->metadata_bytes = QR_ALIGN_UP(qr_vmm_metadata_bytes((uint32_t)nr_frames), QR_PAGE_SIZE);
-	port->metadata = reserve(port->metadata_bytes, PROT_READ | PROT_WRITE);
+	reserve_pool(manager);
 	while (!space && space_bytes >= SPACE_BYTES_MIN) {
 		space = reserve(space_bytes, PROT_NONE);
 		space_bytes /= space ? 1 : 2;
@@ -285,12 +302,19 @@ static void manager_unreserve(struct qr_manager *manager)
 {
 	struct qr_port *port = &manager->port;
 
+	pool_unreserve(port);
+	if (port->space.va_end)
+		qr_kernel_munmap(port->space.va_start, port->space.va_end - port->space.va_start);
+}
+
+static void pool_unreserve(struct qr_port *port)
+{
 	if (port->pool)
 		qr_kernel_munmap((uint64_t)(uintptr_t)port->pool, port->pool_bytes);
 	if (port->metadata)
 		qr_kernel_munmap((uint64_t)(uintptr_t)port->metadata, port->metadata_bytes);
-	if (port->space.va_end)
-		qr_kernel_munmap(port->space.va_start, port->space.va_end - port->space.va_start);
+	port->pool = NULL;
+	port->metadata = NULL;
 }
 
 static int manager_create_core(struct qr_manager *manager, const char **error_text)
@@ -301,7 +325,8 @@ static int manager_create_core(struct qr_manager *manager, const char **error_te
 	struct qr_vmm_config config = {
 		.port = port,
 		.pool_address = port->pool,
-		.nr_frames = (uint32_t)(options->ram_bytes >> QR_PAGE_SHIFT),
+		.nr_frames = (uint32_t)manager->span_frames,
+		.nr_frames_usual = (uint32_t)(options->ram_bytes >> QR_PAGE_SHIFT),
 		.nr_frames_start = (uint32_t)manager->quota_frames,
 		.metadata = port->metadata,
 		.swap =

@@ -1,6 +1,7 @@
 /* Pins of system calls in progress; pin.h has the idea. */
 #define _LGPL_SOURCE /* liburcu's read sections inline */
 #include "pin.h"
+#include "record.h"
 
 #include <unistd.h>
 #include <urcu/urcu-bp.h>
@@ -33,7 +34,7 @@ void qr_pins_add(struct qr_pins *pins)
 
 uint64_t qr_pins_limit(const struct qr_manager *manager)
 {
-	uint64_t share = manager->options.ram_bytes / LIMIT_SHARE;
+	uint64_t share = qr_load_relaxed(&manager->options.ram_bytes) / LIMIT_SHARE;
 
 	return QR_MAX(QR_MIN(share & QR_PAGE_MASK, (uint64_t)LIMIT_MAX), (uint64_t)LIMIT_MIN);
 }
@@ -117,6 +118,8 @@ static uint32_t settle_range(struct qr_manager *manager, uint64_t start, uint64_
 		if (!is_missing)
 			continue;
 		err = qr_fault(manager->aspace, va, 0);
+		if (!err && manager->record)
+			qr_record_note(manager->record, &manager->domain, va);
 		if (err == QR_EIO || err == QR_EILSEQ)
 			qr_port_content_lost(&manager->port, va, err);
 		if (err == QR_ENOMEM && nr_retries++ < SETTLE_RETRIES) {

@@ -99,6 +99,7 @@ struct qr_manager {
 	struct qr_aspace *aspace;
 	struct qr_domain domain;
 	bool has_domain;
+	struct qr_record *record;       /* (I) faults are recorded there; NULL: they are not */
 	struct qr_options options;
 	char swap_dir[QR_DOMAIN_PATH_MAX];
 	enum qr_delivery delivery;      /* (I) the one in force */
@@ -113,6 +114,7 @@ struct qr_manager {
 	uint32_t handlers_end;          /* (A) */
 	int handler_eventfd;            /* wakes handlers that are to end */
 	struct qr_manager *next;        /* registry for the SIGBUS handler */
+	uint64_t span_frames;           /* (I) size of the pool: what its budget may grow to */
 	uint64_t quota_frames;          /* (budget lock) what this process may use in all */
 	uint64_t peak_frames;
 	uint64_t passed_maps;           /* (budget lock) told to the domain so far */

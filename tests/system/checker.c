@@ -3,14 +3,18 @@
  * its version, so any wrong, lost or mixed page is found. Half-way the program forks, more than once: each child
  * checks its snapshot of the whole block, and writes to it, while the parent goes on.
  *
- *   checker [--mib N] [--threads N] [--ops N (per thread)] [--forks N] [--seed N] [--mmap]
+ *   checker [--mib N] [--threads N] [--ops N (per thread)] [--forks N] [--seed N] [--mmap] [--advice] [--seconds N]
  *
  * Operations: check a page, rewrite a page, drop a page (MADV_DONTNEED; with --mmap), send a page through a pipe
- * and read it back into another place by system calls. Prints one line and exits with 0, or 1 on the first fault.
+ * and read it back into another place by system calls; with --advice also COLD, PAGEOUT and WILLNEED for some pages.
+ * With --seconds it goes on so long and forks over and over. On SIGUSR1 the handler checks and rewrites pages of its
+ * own, in whichever thread it runs. Prints one line and exits with 0, or 1 on the first fault.
  */
 #include <errno.h>
 #include <getopt.h>
 #include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -18,18 +22,23 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define PAGE 4096u
 #define WORDS (PAGE / 8)
 #define MAX_THREADS 64
+/* Pages that the signal handler works on; they follow those of the threads. */
+#define SIGNAL_PAGES 64u
+#define ADVICE_PAGES 32u
 
 struct checker {
 	uint64_t *data;
 	uint32_t *version; /* [page]; 0: reads as zero */
 	uint64_t nr_pages, nr_ops, seed;
-	unsigned nr_threads, nr_forks;
-	bool is_mmap;
+	unsigned nr_threads, nr_forks, nr_forked;
+	bool is_mmap, has_advice;
+	double end_seconds; /* CLOCK_MONOTONIC; 0: the operations are counted */
 	pthread_rwlock_t quiet; /* held for reading during an operation; for writing by whoever forks */
 };
 
@@ -40,6 +49,18 @@ struct worker {
 	int pipe[2];
 	uint64_t random;
 };
+
+static struct checker *signalled; /* what the handler works on */
+static atomic_flag is_in_handler = ATOMIC_FLAG_INIT;
+static atomic_ulong nr_signals, nr_done;
+
+static double now_seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
 
 static uint64_t next_random(uint64_t *state)
 {
@@ -125,6 +146,60 @@ static void drop_page(struct checker *checker, uint64_t page)
 	checker->version[page] = 0;
 }
 
+/* Content stays what it is. */
+static void advise_pages(struct checker *checker, uint64_t page, uint64_t which)
+{
+	static const int advice[] = {MADV_COLD, MADV_PAGEOUT, MADV_WILLNEED};
+	uint64_t nr = checker->nr_pages - page < ADVICE_PAGES ? checker->nr_pages - page : ADVICE_PAGES;
+
+	if (madvise(checker->data + page * WORDS, nr * PAGE, advice[which % 3]))
+		fail("madvise");
+}
+
+/* One handler at a time, in any thread: it may have interrupted anything but another one. */
+static void on_signal(int number)
+{
+	static uint64_t random = 5;
+	int saved_errno = errno;
+	uint64_t page;
+
+	(void)number;
+	if (atomic_flag_test_and_set(&is_in_handler))
+		return;
+	page = signalled->nr_pages + next_random(&random) % SIGNAL_PAGES;
+	check_page(signalled, page, "in a signal handler");
+	write_page(signalled, page);
+	atomic_fetch_add(&nr_signals, 1);
+	atomic_flag_clear(&is_in_handler);
+	errno = saved_errno;
+}
+
+/* A fork copies the handler's pages in the middle of its work, maybe: they begin anew. */
+static void handle_signals(struct checker *checker)
+{
+	struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+
+	for (uint64_t i = 0; i < SIGNAL_PAGES; i++)
+		write_page(checker, checker->nr_pages + i);
+	signalled = checker;
+	atomic_flag_clear(&is_in_handler);
+	sigaction(SIGUSR1, &action, NULL);
+}
+
+static void block_signals(int how)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	pthread_sigmask(how, &set, NULL);
+}
+
+static bool is_over(const struct checker *checker, uint64_t nr)
+{
+	return checker->end_seconds > 0 ? now_seconds() >= checker->end_seconds : nr >= checker->nr_ops;
+}
+
 /* Each thread owns the pages that are its id modulo the number of threads. */
 static uint64_t own_page(struct worker *worker)
 {
@@ -141,7 +216,7 @@ static void *work(void *argument)
 
 	if (pipe(worker->pipe))
 		fail("pipe");
-	for (uint64_t op = 0; op < checker->nr_ops; op++) {
+	for (uint64_t op = 0; !is_over(checker, op); op++) {
 		uint64_t page = own_page(worker), what = next_random(&worker->random) % 100;
 
 		pthread_rwlock_rdlock(&checker->quiet);
@@ -151,9 +226,12 @@ static void *work(void *argument)
 			write_page(checker, page);
 		else if (what < 97 && checker->is_mmap)
 			drop_page(checker, page);
+		else if (what < 98 && checker->has_advice)
+			advise_pages(checker, page, op);
 		else
 			pipe_page(worker, page, own_page(worker));
 		pthread_rwlock_unlock(&checker->quiet);
+		atomic_fetch_add_explicit(&nr_done, 1, memory_order_relaxed);
 	}
 	close(worker->pipe[0]);
 	close(worker->pipe[1]);
@@ -165,6 +243,8 @@ static void child(struct checker *checker)
 {
 	uint64_t random = checker->seed + 77;
 
+	handle_signals(checker);
+	block_signals(SIG_UNBLOCK);
 	for (uint64_t page = 0; page < checker->nr_pages; page++)
 		check_page(checker, page, "snapshot of a child");
 	for (uint64_t i = 0; i < checker->nr_pages / 8; i++)
@@ -177,11 +257,14 @@ static void child(struct checker *checker)
 static void fork_and_check(struct checker *checker, pid_t *pid)
 {
 	pthread_rwlock_wrlock(&checker->quiet);
+	/* The child's handler waits until its pages are there. */
+	block_signals(SIG_BLOCK);
 	*pid = fork();
 	if (*pid == 0)
 		child(checker);
 	if (*pid < 0)
 		fail("fork");
+	block_signals(SIG_UNBLOCK);
 	pthread_rwlock_unlock(&checker->quiet);
 }
 
@@ -203,17 +286,23 @@ static void run(struct checker *checker)
 
 	for (uint64_t page = 0; page < checker->nr_pages; page++)
 		write_page(checker, page);
+	handle_signals(checker);
+	if (checker->end_seconds > 0) {
+		printf("checker: filled\n"); /* and ready for signals */
+		fflush(stdout);
+	}
 	for (unsigned i = 0; i < checker->nr_threads; i++) {
 		workers[i] = (struct worker){.checker = checker, .id = i, .random = checker->seed * 1000 + i};
 		if (pthread_create(&workers[i].thread, NULL, work, &workers[i]))
 			fail("pthread_create");
 	}
-	for (unsigned i = 0; i < checker->nr_forks; i++) {
+	for (unsigned i = 0; checker->end_seconds > 0 ? !is_over(checker, 0) : i < checker->nr_forks; i++) {
 		pid_t pid;
 
 		usleep(100000);
 		fork_and_check(checker, &pid);
 		await_child(pid);
+		checker->nr_forked++;
 	}
 	for (unsigned i = 0; i < checker->nr_threads; i++)
 		pthread_join(workers[i].thread, NULL);
@@ -224,8 +313,9 @@ static void run(struct checker *checker)
 static bool parse(struct checker *checker, uint64_t *mib, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"mib", 1, NULL, 'm'},  {"threads", 1, NULL, 't'}, {"ops", 1, NULL, 'o'}, {"forks", 1, NULL, 'f'},
-		{"seed", 1, NULL, 's'}, {"mmap", 0, NULL, 'M'},    {NULL, 0, NULL, 0},
+		{"mib", 1, NULL, 'm'},    {"threads", 1, NULL, 't'}, {"ops", 1, NULL, 'o'},
+		{"forks", 1, NULL, 'f'},  {"seed", 1, NULL, 's'},    {"mmap", 0, NULL, 'M'},
+		{"advice", 0, NULL, 'A'}, {"seconds", 1, NULL, 'S'}, {NULL, 0, NULL, 0},
 	};
 	int option;
 
@@ -244,6 +334,10 @@ static bool parse(struct checker *checker, uint64_t *mib, int argc, char **argv)
 			checker->seed = value;
 		else if (option == 'M')
 			checker->is_mmap = true;
+		else if (option == 'A')
+			checker->has_advice = true;
+		else if (option == 'S')
+			checker->end_seconds = now_seconds() + (double)value;
 		else
 			return false;
 	}
@@ -254,10 +348,12 @@ int main(int argc, char **argv)
 {
 	static struct checker checker = {.nr_threads = 8, .nr_ops = 10000, .nr_forks = 1, .seed = 1};
 	pthread_rwlockattr_t writer_first;
-	uint64_t mib = 128;
+	uint64_t mib = 128, nr_pages;
 
 	if (!parse(&checker, &mib, argc, argv)) {
-		fprintf(stderr, "usage: checker [--mib N] [--threads N] [--ops N] [--forks N] [--seed N] [--mmap]\n");
+		fprintf(stderr,
+			"usage: checker [--mib N] [--threads N] [--ops N] [--forks N] [--seed N] [--mmap] [--advice] "
+			"[--seconds N]\n");
 		return 2;
 	}
 	checker.nr_pages = (mib << 20) / PAGE / checker.nr_threads * checker.nr_threads;
@@ -265,17 +361,17 @@ int main(int argc, char **argv)
 	pthread_rwlockattr_init(&writer_first);
 	pthread_rwlockattr_setkind_np(&writer_first, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
 	pthread_rwlock_init(&checker.quiet, &writer_first);
-	checker.version = calloc(checker.nr_pages, sizeof(*checker.version));
+	nr_pages = checker.nr_pages + SIGNAL_PAGES;
+	checker.version = calloc(nr_pages, sizeof(*checker.version));
 	if (checker.is_mmap)
-		checker.data =
-			mmap(NULL, checker.nr_pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		checker.data = mmap(NULL, nr_pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	else
-		checker.data = aligned_alloc(PAGE, checker.nr_pages * PAGE);
+		checker.data = aligned_alloc(PAGE, nr_pages * PAGE);
 	if (!checker.version || !checker.data || checker.data == MAP_FAILED)
 		fail("memory");
 	run(&checker);
-	printf("checker: %llu pages, %u threads, %u forks, seed %llu: all pages right\n",
-	       (unsigned long long)checker.nr_pages, checker.nr_threads, checker.nr_forks,
-	       (unsigned long long)checker.seed);
+	printf("checker: %llu pages, %u threads, %u forks, seed %llu: all pages right; %lu operations, %lu signals\n",
+	       (unsigned long long)checker.nr_pages, checker.nr_threads, checker.nr_forked,
+	       (unsigned long long)checker.seed, atomic_load(&nr_done), atomic_load(&nr_signals));
 	return 0;
 }

@@ -15,6 +15,7 @@ void domain_setup(uint64_t budget)
 	struct qr_options options = {.size = sizeof(options), .ram_bytes = budget << QR_PAGE_SHIFT};
 
 	tap_require(qr_domain_create(&domain, &options) == 0);
+	qr_domain_set_max(&domain, 2 * budget);
 	snprintf(domain_path, sizeof(domain_path), "/proc/%d/fd/%d", (int)getpid(), domain.fd);
 }
 

@@ -210,6 +210,23 @@ static void test_attach_errors(void)
 	qr_domain_detach(&domain);
 }
 
+static void test_budget_grows_to_max(void)
+{
+	domain_setup(BUDGET);
+	tap_require(qr_domain_join(&domain) == 0);
+	tap_check_equal(qr_domain_take(&domain, 2 * BUDGET), BUDGET);
+	qr_domain_set_budget(&domain, BUDGET + 5);
+	tap_check_equal(domain.shared->free_frames, 5);
+	tap_check_equal(qr_domain_take(&domain, 2 * BUDGET), 5);
+	qr_domain_set_budget(&domain, UINT64_MAX);
+	tap_check_equal(domain.shared->budget_frames, 2 * BUDGET);
+	qr_domain_set_max(&domain, 1);
+	tap_check_equal(domain.shared->max_frames, 2 * BUDGET);
+	qr_domain_give(&domain, UINT64_MAX);
+	qr_domain_leave(&domain);
+	qr_domain_detach(&domain);
+}
+
 static void test_budget_shrinks(void)
 {
 	uint32_t demand;
@@ -414,6 +431,7 @@ static void test_slots_run_out(void)
 
 static const struct tap_test tests[] = {
 	{"attach_wrong_path_fails", test_attach_errors},
+	{"set_budget_grows_to_the_max", test_budget_grows_to_max},
 	{"set_budget_below_quota_makes_debt", test_budget_shrinks},
 	{"join_without_free_slot_buries_or_fails", test_slots_run_out},
 	{"bury_dead_after_exec_outside_returns_quota", test_exec_outside_is_buried},
