@@ -13,7 +13,10 @@
 static const char usage[] =
 	"usage: quire-lab-native WORKLOAD [--turns N] [--param NAME=VALUE]... [--set MECHANISM=VALUE]...\n"
 	"       quire-lab-native --calibrate\n"
-	"Times a workload of the lab with one and with two threads. Exit status: 0, 1 failed, 2 usage.\n";
+	"       quire-lab-native --objects LIBRARY\n"
+	"Times a workload of the lab with one and with two threads; or the slab allocator beside malloc, which is "
+	"LIBRARY's\n"
+	"(preloaded), or whichever there is (-). Exit status: 0, 1 failed, 2 usage.\n";
 
 static void fail_usage(const char *message)
 {
@@ -68,6 +71,8 @@ int main(int argc, char **argv)
 		qr_native_calibrate();
 		return 0;
 	}
+	if (!strcmp(argv[1], "--objects"))
+		return qr_native_objects(qr_native_create(&choices, POOL_BYTES), argc > 2 ? argv[2] : "-");
 	nr_turns = parse(argc, argv, &lab, &choices);
 	lab.vmm = qr_native_create(&choices, POOL_BYTES);
 	if (lab.workload->setup(&lab))

@@ -37,4 +37,8 @@ void qr_native_offline(void);
 /* Prints what the host's caches and locks cost, as JSON. */
 void qr_native_calibrate(void);
 
+/* Prints as JSON what an object costs by a slab cache and by malloc, ns. Returns the exit status: 1 if the library, a
+ * name or "-" for whichever there is, is not in this process. */
+int qr_native_objects(struct qr_vmm *vmm, const char *library);
+
 #endif

@@ -86,6 +86,14 @@ bool qr_lab_running(struct qr_lab *lab)
 	return now < limit_ticks;
 }
 
+uint64_t qr_lab_nr_sleeps(struct qr_lab *lab)
+{
+	struct rusage usage;
+
+	(void)lab;
+	return getrusage(RUSAGE_THREAD, &usage) ? 0 : (uint64_t)usage.ru_nvcsw;
+}
+
 uint64_t qr_lab_random(struct qr_lab *lab)
 {
 	(void)lab;

@@ -116,7 +116,12 @@ double qr_result_per_op(const json_t *result, const char *counter)
 {
 	double ops = qr_lab_number(result, "ops");
 
-	return ops > 0 ? qr_lab_number(json_object_get(result, "counters"), counter) / ops : 0;
+	return ops > 0 ? qr_result_counter(result, counter) / ops : 0;
+}
+
+double qr_result_counter(const json_t *result, const char *counter)
+{
+	return qr_lab_number(json_object_get(result, "counters"), counter);
 }
 
 double qr_result_lock(const json_t *result, const char *name, const char *field)

@@ -108,7 +108,15 @@ void qr_answer_band(struct qr_answer *answer, double *values, unsigned nr);
 void qr_answer_note(struct qr_answer *answer, const char *format, ...) QR_PRINTF(2, 3);
 const char *qr_verdict_name(enum qr_verdict verdict);
 
+/* Rows whose answers have files of their own. */
+void qr_answer_scanning(const struct qr_claim *claim, struct qr_bench *bench, struct qr_answer *answer);
+void qr_answer_objects(const struct qr_claim *claim, struct qr_bench *bench, struct qr_answer *answer);
+
 /* ---- What may be read from a result ---- */
+/* For measures whose limit is a most: what stands for a figure that the cells did not show. */
+#define QR_NOT_SHOWN 1e9
+/* A counter; 0 if there is none of that name. */
+double qr_result_counter(const json_t *result, const char *counter);
 /* A counter per operation. */
 double qr_result_per_op(const json_t *result, const char *counter);
 /* A field of a lock's sum over its sites; 0 if the lock was never taken. */

@@ -9,7 +9,18 @@ static double gain(const struct qr_bench *bench, const struct qr_bench_run *befo
 		   struct qr_answer *answer);
 static bool note_scopes(const struct qr_bench *bench, double over_node, struct qr_answer *answer);
 static double fewer_waits(const json_t *const *results);
+static double grouped_ascending(const json_t *const *results);
+static double grouped_scattered(const json_t *const *results);
+static double refaults_base(const json_t *const *results);
+static double refaults_auto(const json_t *const *results);
+static double times_streamed(const json_t *const *results);
+static double notice_no_swap(const json_t *const *results);
+static double notice_pinned(const json_t *const *results);
+static double longest_access(const json_t *const *results);
 static double fewer_takes(const json_t *const *results);
+
+/* Half of 64 MiB is 8192 pages; the file is ten times memory, so that it is read a second time from the swap. */
+#define STREAM "ram-mib=64 hot=8192 file=163840 touches=8 think=0"
 
 static const struct qr_claim claims[] = {
 	{
@@ -52,8 +63,13 @@ static const struct qr_claim claims[] = {
 		.mechanism = "bucket LRU: groups of pages",
 		.claim = "lists of single pages cost too much",
 		.must = "one LRU operation per 16 pages",
-		.how = "pages per LRU operation",
-		.unit = "pages",
+		.how = "workload mappings on epyc: pages of a range per folio on the LRU lists, with folios as large "
+		       "as "
+		       "the manager likes",
+		.queries = {{"mappings", "epyc", 1, NULL, "folio=auto order=ascending", 1000},
+			    {"mappings", "epyc", 1, NULL, "folio=auto order=scattered", 1000}},
+		.measures = {{NULL, "pages", grouped_ascending, 16, false},
+			     {"touched in scattered order", "pages", grouped_scattered, 16, false}},
 	},
 	{
 		.id = "L5",
@@ -61,8 +77,14 @@ static const struct qr_claim claims[] = {
 		.mechanism = "file and anonymous lists apart; pages read once go first",
 		.claim = "a stream must not push out what is in use",
 		.must = "a stream of 10 times the RAM: refaults of the hot set under 1 %",
-		.how = "refaults of a hot set beside a stream",
-		.unit = "%",
+		.how = "workload stream on epyc, 1 CPU, 64 MiB: touches of a hot set of half of memory that wait for "
+		       "the swap beside a stream, with folios of one page and as large as the manager likes; lists "
+		       "are by what returns, not by kind",
+		.queries = {{"stream", "epyc", 1, NULL, STREAM " folio=base", 1200},
+			    {"stream", "epyc", 1, NULL, STREAM " folio=auto", 1200}},
+		.measures = {{NULL, "% of touches", refaults_base, 1, true},
+			     {"large folios", "% of touches", refaults_auto, 1, true},
+			     {"streamed", "times memory", times_streamed, 10, false}},
 	},
 	{
 		.id = "L6",
@@ -88,9 +110,12 @@ static const struct qr_claim claims[] = {
 		.mechanism = "minimal scanning",
 		.claim = "scanning is catastrophic past 128 GB",
 		.must = "at most 1.2 folios scanned per reclaimed page, flat from 1 GB to 1 TB",
-		.how = "folios scanned per page reclaimed",
+		.how = "workload stream on epyc at 32 CPUs in full memory once reclaim is under way: folios of one "
+		       "page at 1, 4 and 16 GiB, large ones from 1 GiB on as far as the host's memory reaches (12 GiB "
+		       "for 1 TiB)",
 		.unit = "folios per page",
-		.is_built = true,
+		.measures = {{NULL}, {.name = "large folios"}},
+		.answer = qr_answer_scanning,
 	},
 	{
 		.id = "L9",
@@ -98,9 +123,17 @@ static const struct qr_claim claims[] = {
 		.mechanism = "the worst case as robust as the normal one",
 		.claim = "thrash, all dirty, all pinned, no swap",
 		.must = "no livelock; out of memory within 1 s",
-		.how = "seconds to the message",
-		.unit = "s",
-		.is_built = true,
+		.how = "workload worst on epyc, 1 CPU, 64 MiB: the longest access to twice as much memory, and the "
+		       "time "
+		       "from the access that finds no more memory to its error, without swap and with all pages "
+		       "pinned; after some were given back the program goes on",
+		.queries = {{"worst", "epyc", 1, NULL, "ram-mib=64 case=full swap=off", 3000},
+			    {"worst", "epyc", 1, NULL, "ram-mib=64 case=pinned", 3000},
+			    {"worst", "epyc", 1, NULL, "ram-mib=64 case=thrash", 1000},
+			    {"worst", "epyc", 1, NULL, "ram-mib=64 case=dirty", 1000}},
+		.measures = {{NULL, "s to the error (no swap)", notice_no_swap, 1, true},
+			     {"all pinned", "s to the error", notice_pinned, 1, true},
+			     {"thrash and all dirty", "s for the longest access", longest_access, 1, true}},
 	},
 	{
 		.id = "L10",
@@ -195,4 +228,74 @@ static double fewer_waits(const json_t *const *results)
 static double fewer_takes(const json_t *const *results)
 {
 	return fewer(results, "lru_lock_takes");
+}
+
+static double over(const json_t *result, const char *part, const char *whole)
+{
+	double nr = qr_result_counter(result, whole);
+
+	return nr > 0 ? qr_result_counter(result, part) / nr : QR_NOT_SHOWN;
+}
+
+static double grouped(const json_t *result)
+{
+	double nr = qr_result_counter(result, "mapped_folios");
+
+	return nr > 0 ? qr_result_counter(result, "mapped_pages") / nr : 0;
+}
+
+static double grouped_ascending(const json_t *const *results)
+{
+	return grouped(results[0]);
+}
+
+static double grouped_scattered(const json_t *const *results)
+{
+	return grouped(results[1]);
+}
+
+static double refaults_base(const json_t *const *results)
+{
+	return 100 * over(results[0], "hot_refaults", "hot_touches");
+}
+
+static double refaults_auto(const json_t *const *results)
+{
+	return 100 * over(results[1], "hot_refaults", "hot_touches");
+}
+
+static double times_streamed(const json_t *const *results)
+{
+	double least = QR_MIN(qr_result_counter(results[0], "streamed_percent"),
+			      qr_result_counter(results[1], "streamed_percent"));
+
+	return least / 100;
+}
+
+static double notice(const json_t *result)
+{
+	bool is_told = qr_result_counter(result, "out_of_memory") > 0 && qr_result_counter(result, "recovered") > 0;
+
+	return is_told ? qr_result_counter(result, "out_of_memory_ns") / 1e9 : QR_NOT_SHOWN;
+}
+
+static double notice_no_swap(const json_t *const *results)
+{
+	return notice(results[0]);
+}
+
+static double notice_pinned(const json_t *const *results)
+{
+	return notice(results[1]);
+}
+
+/* No access failed, and the longest is that of both. */
+static double longest_access(const json_t *const *results)
+{
+	double longest = QR_MAX(qr_result_counter(results[2], "worst_access_ns"),
+				qr_result_counter(results[3], "worst_access_ns"));
+	bool has_failed = qr_result_counter(results[2], "out_of_memory") > 0 ||
+			  qr_result_counter(results[3], "out_of_memory") > 0;
+
+	return longest > 0 && !has_failed ? longest / 1e9 : QR_NOT_SHOWN;
 }

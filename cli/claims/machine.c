@@ -148,7 +148,8 @@ static json_t *list_workloads(const struct qr_bench *bench)
 
 	json_array_foreach(bench->catalog.workloads, i, workload)
 	{
-		if (strcmp(qr_lab_name_of(workload), BARE_WORKLOAD))
+		if (strcmp(qr_lab_name_of(workload), BARE_WORKLOAD) &&
+		    !json_is_true(json_object_get(workload, "is_check")))
 			(void)json_array_append(list, (json_t *)(uintptr_t)workload);
 	}
 	return list;

@@ -100,8 +100,8 @@ static void remove_dying(struct qr_lru *lru, struct qr_frame *const *folios, uin
 
 void qr_lru_remove_dying(struct qr_lru *lru, struct qr_frame *const *folios, uint32_t nr)
 {
-	uint32_t nr_max = lru->nr_batches ? QR_LRU_BATCH : 1;
-	struct qr_frame *listed[QR_LRU_BATCH];
+	uint32_t nr_max = lru->nr_batches ? QR_LRU_REMOVAL_BATCH : 1;
+	struct qr_frame *listed[QR_LRU_REMOVAL_BATCH];
 	uint32_t nr_listed = 0;
 
 	for (uint32_t i = 0; i < nr; i++) {

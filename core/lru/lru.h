@@ -19,6 +19,9 @@
 struct qr_vmm;
 
 #define QR_LRU_BATCH 14u
+/* Folios that leave their lists under one take: more than are added, since those who free many at once wait for none
+ * of them, and a take costs more than the folios' lines. */
+#define QR_LRU_REMOVAL_BATCH 32u
 
 /* Flag of a folio (L): is on the unevictable list. With QR_FOLIO_LRU and QR_FOLIO_ACTIVE it says which list a folio
  * is on; QR_FOLIO_UNEVICTABLE alone cannot, since it changes while the folio is on another. */
@@ -89,7 +92,7 @@ void qr_lru_set_group(const struct qr_lru *lru, struct qr_frame *folio, uint32_t
  * frees the folios whose other references went meanwhile: locks held by the caller must allow that. */
 void qr_lru_add(struct qr_lru *lru, struct qr_frame *folio);
 /* Takes folios that are being freed (their last reference is gone) off their lists, those that are on one, with a take
- * of the lock for QR_LRU_BATCH of them, if they are of one lruvec. */
+ * of the lock for QR_LRU_REMOVAL_BATCH of them, if they are of one lruvec. */
 void qr_lru_remove_dying(struct qr_lru *lru, struct qr_frame *const *folios, uint32_t nr);
 /* Puts a folio that is on the unevictable list and is locked in memory no more on the active one. */
 void qr_lru_rescue(struct qr_lru *lru, struct qr_frame *folio);

@@ -7,6 +7,9 @@
 /* Share of the LRU pages that are kept unmapped to see whether they are touched: 1 / 16. A larger share tells
  * hot from cold better and costs more refaults. */
 #define INACTIVE_SHARE 16u
+/* Pages that are aged before the next ones are evicted, at most: 8 times what is evicted meanwhile. Not a share of
+ * memory: a large one would keep its first reclaimer for seconds, and each of many at once would age as much. */
+#define AGE_STEP 64u
 /* Rounds over all lists without a frame freed before reclaim gives up. */
 #define RECLAIM_ROUNDS 3u
 /* Groups that are tried before all lists are, so that one with nothing to give does not cost the protected theirs. */
@@ -26,6 +29,11 @@ static uint32_t inactive_target(const struct qr_lru *lru, const struct qr_lru_ta
 static bool is_inactive_low(const struct qr_lru *lru, const struct qr_lru_target *target)
 {
 	return qr_lru_nr_pages_of(lru, target, QR_LRU_INACTIVE) < inactive_target(lru, target);
+}
+
+static uint32_t age_step(const struct qr_lru *lru, const struct qr_lru_target *target)
+{
+	return QR_MIN(inactive_target(lru, target) / 4 + 1, AGE_STEP);
 }
 
 /* Evicts or rescues folios from the inactive tail. Returns frames freed; *nr_seen: folios looked at. */
@@ -63,7 +71,7 @@ static uint32_t reclaim_round(struct qr_vmm *vmm, const struct qr_lru_target *ta
 		uint32_t nr_seen = 0;
 
 		if (is_inactive_low(&vmm->lru, target))
-			nr_scanned += qr_age_active(vmm, target, inactive_target(&vmm->lru, target) / 4 + 1);
+			nr_scanned += qr_age_active(vmm, target, age_step(&vmm->lru, target));
 		nr_freed += shrink_inactive(vmm, target, nr - nr_freed, &nr_seen);
 		nr_scanned += nr_seen;
 		if (!nr_seen)

@@ -31,7 +31,7 @@ void qr_folio_put_cold(struct qr_vmm *vmm, struct qr_frame *folio, uint32_t nr)
 
 void qr_folio_put_many(struct qr_vmm *vmm, const struct qr_folio_refs *items, uint32_t nr)
 {
-	struct qr_frame *dead[QR_LRU_BATCH];
+	struct qr_frame *dead[QR_LRU_REMOVAL_BATCH];
 	uint32_t nr_dead = 0;
 
 	for (uint32_t i = 0; i < nr; i++) {

@@ -150,7 +150,9 @@ void qr_port_content_lost(struct qr_port *port, uint64_t va, int error)
 bool qr_port_out_of_memory(struct qr_port *port, const char *why)
 {
 	(void)port;
-	qr_sim_fail("out of memory: %s", why);
+	if (!qr_sim.may_run_out)
+		qr_sim_fail("out of memory: %s", why);
+	return false;
 }
 
 void qr_port_panic(const char *file, int line, const char *what)

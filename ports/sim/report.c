@@ -15,7 +15,7 @@ static json_t *settings_json(const struct qr_cell *cell);
 static json_t *params_json(const struct qr_cell *cell);
 static json_t *locks_json(const struct qr_cell *cell, const struct qr_result *result);
 static json_t *lines_json(void);
-static json_t *counters_json(const struct qr_result *result);
+static json_t *counters_json(const struct qr_cell *cell, const struct qr_result *result);
 static json_t *list_json(void);
 
 static void put(json_t *object, const char *name, json_t *value)
@@ -56,7 +56,7 @@ void qr_report_cell(const struct qr_cell *cell, const struct qr_result *result)
 	put(report, "host_seconds", json_real(result->host_seconds));
 	put(report, "locks", locks_json(cell, result));
 	put(report, "lines", lines_json());
-	put(report, "counters", counters_json(result));
+	put(report, "counters", counters_json(cell, result));
 	print(report, 0);
 }
 
@@ -141,7 +141,7 @@ static json_t *lines_json(void)
 	return lines;
 }
 
-static json_t *counters_json(const struct qr_result *result)
+static json_t *counters_json(const struct qr_cell *cell, const struct qr_result *result)
 {
 	json_t *counters = json_object();
 
@@ -154,6 +154,8 @@ static json_t *counters_json(const struct qr_result *result)
 	put_number(counters, "machine_task_switches", result->nr_switches);
 	put_number(counters, "sim_yields", result->nr_yields);
 	put_number(counters, "sim_parks", result->nr_parks);
+	for (unsigned i = 0; cell->workload->figures && cell->workload->figures[i]; i++)
+		put_number(counters, cell->workload->figures[i], result->figures[i]);
 	return counters;
 }
 
@@ -215,6 +217,7 @@ static json_t *workloads_json(void)
 		append_params(params, workloads[i]->params);
 		append_params(params, qr_run_common);
 		put(workload, "params", params);
+		put(workload, "is_check", json_boolean(workloads[i]->is_check));
 		append(array, workload);
 	}
 	return array;

@@ -19,11 +19,12 @@
 #define STUCK_AFTER ((uint64_t)200 * 1000 * 1000 * QR_SIM_PS)
 #define WATCHDOG_SECONDS 5u
 
-enum { RAM_MIB, KSWAPD };
+enum { RAM_MIB, KSWAPD, SWAP };
 
 const struct qr_lab_param qr_run_common[] = {
 	{"ram-mib", "0", "memory of the machine that is online, MiB; 0: 1 GiB and 16 MiB per CPU", NULL},
 	{"kswapd", "on", "the background reclaimer runs", "off,on"},
+	{"swap", "on", "pages can be compressed and go to the swap device; off: neither", "off,on"},
 	{NULL, NULL, NULL, NULL},
 };
 
@@ -52,6 +53,7 @@ void qr_run_cell(const struct qr_cell *cell, struct qr_result *result)
 	memset(result, 0, sizeof(*result));
 	qr_sim_create(&cell->machine, cell->nr_cpus, cell->seed);
 	qr_sim.trace = cell->trace;
+	qr_sim.may_run_out = cell->workload->may_run_out;
 	run.control = cell->control;
 	if (cell->control == QR_CONTROL_SHOOTDOWN)
 		qr_sim_leave_out_shootdown();
@@ -135,11 +137,12 @@ static void create_manager(const struct qr_cell *cell)
 	config.nr_cpus_per_cluster = (uint32_t)cell->machine.cluster_cpus;
 	config.pool_address = (uint8_t *)QR_SIM_ARENA;
 	config.nr_frames_start = (uint32_t)(online_mib << 20 >> QR_PAGE_SHIFT);
+	config.nr_frames_usual = config.nr_frames_start;
 	config.metadata = (void *)QR_SIM_METADATA;
 	config.swap = (struct qr_swap_config){
-		.codec = QR_CODEC_LZ4,
-		.has_file = cell->machine.device_gib > 0,
-		.pool_max_percent = 20,
+		.codec = cell->common[SWAP] ? QR_CODEC_LZ4 : QR_CODEC_NONE,
+		.has_file = cell->common[SWAP] && cell->machine.device_gib > 0,
+		.pool_max_percent = cell->common[SWAP] ? 20 : 0,
 	};
 	err = qr_vmm_create(&config, &run.lab.vmm);
 	if (!err) {
@@ -224,6 +227,7 @@ static void collect(struct qr_result *result)
 	result->locks = qr_meter_table(&result->nr_locks);
 	for (unsigned stat = 0; stat < QR_NR_STATS; stat++)
 		result->counters[stat] = run.counters[stat];
+	memcpy(result->figures, run.lab.figures, sizeof(result->figures));
 	result->hash = outcome_hash(result);
 }
 
@@ -257,6 +261,8 @@ static uint64_t outcome_hash(const struct qr_result *result)
 	}
 	for (unsigned stat = 0; stat < QR_NR_STATS; stat++)
 		hash = mix(hash, result->counters[stat]);
+	for (unsigned i = 0; i < QR_LAB_MAX_FIGURES; i++)
+		hash = mix(hash, result->figures[i]);
 	return hash;
 }
 
@@ -274,6 +280,12 @@ bool qr_lab_running(struct qr_lab *lab)
 		;
 	qr_sim_preempt_point();
 	return qr_sim_current->clock < qr_sim.end_at;
+}
+
+uint64_t qr_lab_nr_sleeps(struct qr_lab *lab)
+{
+	(void)lab;
+	return qr_sim.running->nr_sleeps;
 }
 
 uint64_t qr_lab_random(struct qr_lab *lab)

@@ -8,6 +8,7 @@
 #include "workloads/workload.h"
 
 /* What every workload has, behind its own parameters. */
+#define QR_RUN_NR_COMMON 3u
 extern const struct qr_lab_param qr_run_common[];
 
 /* Negative controls, for tests of the simulation itself: something is left out, and the run must fail. */
@@ -30,8 +31,8 @@ struct qr_cell {
 	struct qr_choices choices;
 	const char *texts[QR_LAB_MAX_PARAMS]; /* [parameter] values as they were given, or the defaults */
 	uint64_t values[QR_LAB_MAX_PARAMS];
-	uint64_t common[2]; /* [qr_run_common] */
-	const char *common_texts[2];
+	uint64_t common[QR_RUN_NR_COMMON]; /* [qr_run_common] */
+	const char *common_texts[QR_RUN_NR_COMMON];
 	bool trace;
 	enum qr_control control;
 };
@@ -42,6 +43,7 @@ struct qr_result {
 	struct qr_meter_row *locks;
 	uint32_t nr_locks;
 	uint64_t counters[QR_NR_STATS];
+	uint64_t figures[QR_LAB_MAX_FIGURES]; /* the workload's own */
 	uint64_t nr_misses, nr_remote, nr_yields, nr_parks, nr_tlb_misses, nr_ipis, nr_switches;
 };
 

@@ -83,6 +83,7 @@ struct qr_sim_task {
 	bool is_timed_out;
 	uint32_t joiners; /* word that changes when the task ends */
 	uint32_t nr_read_sections;
+	uint64_t nr_sleeps;
 	uint32_t depth; /* of calls */
 	uintptr_t calls[QR_SIM_CALL_DEPTH]; /* [depth] where each function was called from */
 	uint32_t nr_held;
@@ -141,6 +142,7 @@ struct qr_sim {
 	uint64_t warm_at, end_at, stuck_at;
 	bool is_measuring; /* between warm_at and end_at */
 	bool trace;
+	bool may_run_out; /* of memory: the run goes on */
 	uint32_t nr_live; /* tasks that keep the run going */
 	uint32_t nr_tasks;
 	void *main_context;

@@ -140,6 +140,7 @@ void qr_sim_wait_word(uint32_t *word, uint64_t until)
 
 	if (task->nr_read_sections)
 		qr_sim_fail("task %s sleeps in a read section", task->name);
+	task->nr_sleeps++;
 	task->state = QR_TASK_ASLEEP;
 	task->wait_word = word;
 	task->is_timed_out = false;

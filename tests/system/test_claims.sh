@@ -21,7 +21,7 @@ json()
 {
 	python3 -c 'import json, sys
 x = json.load(open(sys.argv[1]))
-r = {row["id"]: row for row in x}
+r = {row["id"]: row for row in x} if isinstance(x, list) else {}
 assert eval(sys.argv[2]), x' "$work/out" "$1" >"$work/why" 2>&1
 	ok $? "$2" "$work/why"
 }
@@ -114,12 +114,28 @@ if [ -x "$real" ]; then
 	claims 0 --json -q --quick L1 L2 R2 A4 X2 X4
 	json 'all(row["measured"] is not None for row in x)' "real cells: L1, L2, R2, A4, X2 and X4 have figures"
 	json 'r["X4"]["verdict"] == "holds" and r["A4"]["verdict"] == "holds"' "real cells: X4 and A4 hold"
+	json 'r["L2"]["verdict"] == "holds"' "real cells: L2 holds"
 	cp "$work/out" "$work/first"
 	claims 0 --json -q --quick --no-cache L2 A4
 	python3 -c 'import json, sys
 a, b = ({r["id"]: r["measured"] for r in json.load(open(name))} for name in sys.argv[1:])
 assert all(a[name] == b[name] for name in b)' "$work/first" "$work/out"
 	ok $? "real cells: the same figures when they are run again"
+	claims 0 --json -q --quick A1 V7 R8 L4 L5 L9 P3 T2
+	json 'all(row["measured"] is not None for row in x)' "real cells: A1, V7, R8, L4, L5, L9, P3 and T2 have figures"
+	json 'r["R8"]["measured"] == 0 and all(more["measured"] == 0 for more in r["R8"]["more"])' \
+		"real cells: R8: no memory per page"
+	json 'r["L5"]["verdict"] == "holds" and r["L4"]["verdict"] == "holds"' "real cells: L4 and L5 hold"
+	json 'r["L9"]["verdict"] == "holds" and r["L9"]["measured"] > 0' "real cells: L9: out of memory within a second"
+	json 'r["T2"]["more"][1]["measured"] == 0' "real cells: T2: no bytes for the lock"
+	json 'r["A1"]["measured"] == 100' "real cells: A1: all rules of waiting are obeyed"
+	# Negative controls: what the rows rest on shows when it is missing.
+	cell() { timeout 100 "$real" run --machine epyc --cpus 1 --workload "$@"; }
+	cell stream --ms 1200 --param ram-mib=64 --param hot=8192 --param file=163840 --param touches=8 --param think=0 \
+		--set reclaim=fifo >"$work/out" 2>"$work/err"
+	json 'x["counters"]["hot_refaults"] > 0.01 * x["counters"]["hot_touches"]' "one list: the hot set does not stay"
+	cell mappings --ms 1000 --param folio=base >"$work/out" 2>"$work/err"
+	json 'x["counters"]["mapped_folios"] == x["counters"]["mapped_pages"]' "folios of one page: no groups"
 else
 	note "no $real: the real runner is left out"
 fi

@@ -8,6 +8,7 @@
 #include "vmm/vmm.h"
 
 #define QR_LAB_MAX_PARAMS 12u
+#define QR_LAB_MAX_FIGURES 8u
 
 /* A parameter: a number, or one of names, separated by commas, whose value is then the place in the list. */
 struct qr_lab_param {
@@ -29,6 +30,11 @@ struct qr_lab_workload {
 	void (*run)(struct qr_lab *lab, uint32_t cpu);
 	/* After the CPUs have ended: NULL, or what is wrong. May be NULL. */
 	const char *(*check)(struct qr_lab *lab);
+	/* Names of what the workload measures itself: lab->figures[] in this order, reported beside the counters, for
+	 * the whole run. Ends with NULL; NULL: nothing. */
+	const char *const *figures;
+	bool is_check;    /* no load: the first CPU tries one property, the others do nothing */
+	bool may_run_out; /* of memory: whoever allocates is told so, and the run goes on */
 };
 
 /* One run, as a workload sees it. */
@@ -37,6 +43,7 @@ struct qr_lab {
 	uint32_t nr_cpus;
 	struct qr_vmm *vmm;
 	uint64_t values[QR_LAB_MAX_PARAMS]; /* [parameter] */
+	uint64_t figures[QR_LAB_MAX_FIGURES]; /* [figure] */
 	void *state; /* the workload's own */
 };
 
@@ -49,6 +56,8 @@ const struct qr_lab_workload *const *qr_lab_workloads(uint32_t *nr);
 bool qr_lab_running(struct qr_lab *lab);
 /* Computes for a random time, exponentially distributed. */
 void qr_lab_think(struct qr_lab *lab, uint64_t mean_ns);
+/* How often the calling task has given up its CPU to wait. */
+uint64_t qr_lab_nr_sleeps(struct qr_lab *lab);
 /* The CPU's own stream. */
 uint64_t qr_lab_random(struct qr_lab *lab);
 /* Zeroed memory that CPUs share, 64-byte aligned, never freed. */
