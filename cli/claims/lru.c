@@ -114,7 +114,7 @@ static const struct qr_claim claims[] = {
 		       "page at 1, 4 and 16 GiB, large ones from 1 GiB on as far as the host's memory reaches (12 GiB "
 		       "for 1 TiB)",
 		.unit = "folios per page",
-		.measures = {{NULL}, {.name = "large folios"}},
+		.measures = {{.name = NULL}, {.name = "large folios"}},
 		.answer = qr_answer_scanning,
 	},
 	{

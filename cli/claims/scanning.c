@@ -55,7 +55,7 @@ void qr_answer_scanning(const struct qr_claim *claim, struct qr_bench *bench, st
 static bool scan_curve(struct qr_bench *bench, const char *folio, const uint32_t *sizes, unsigned nr,
 		       struct qr_answer *answer, struct qr_lab_text *text)
 {
-	struct qr_query queries[QR_CLAIM_MAX_QUERIES] = {{NULL}};
+	struct qr_query queries[QR_CLAIM_MAX_QUERIES] = {{.workload = NULL}};
 	struct qr_bench_run runs[QR_CLAIM_MAX_QUERIES];
 	double values[QR_CLAIM_MAX_QUERIES];
 	char *params[QR_CLAIM_MAX_QUERIES];
