@@ -16,8 +16,11 @@
 #include <unistd.h>
 
 #define TICK_NS 100000000u
-/* Quota is taken from a domain in steps of 4 MiB, or of half of what nobody has claimed if that is more: while
- * memory is plentiful faults bring more pages at a time, and the fault loop sees only what is in the quota. */
+/* Who has something to give looks again this long after it gave, at the earliest. */
+#define GIVE_PAUSE_NS 10000000u
+/* Quota is taken from a domain in steps of 4 MiB, or as much again as the process uses, up to half of what nobody has
+ * claimed: while memory is plentiful faults bring more pages at a time, and the fault loop sees only what is in the
+ * quota. */
 #define GROW_STEP 1024u
 #define GROW_SHARE 2u
 /* A newcomer waits up to 10 s for others to make room. */
@@ -115,8 +118,10 @@ uint32_t qr_port_memory_grow(struct qr_port *port, uint32_t nr)
 	/* Whoever holds the lock is changing the limit already, maybe from further up this very stack. */
 	if (!manager->has_domain || pthread_mutex_trylock(&manager->budget_lock))
 		return 0;
-	step = QR_MAX(GROW_STEP, qr_load_relaxed(&manager->domain.shared->free_frames) / GROW_SHARE);
-	step = QR_MIN(QR_MAX(step, (uint64_t)nr), qr_domain_room_to_high(&manager->domain));
+	step = QR_MIN(qr_load_relaxed(&manager->domain.shared->free_frames) / GROW_SHARE,
+		      qr_budget_used_frames(manager));
+	step = QR_MAX(step, QR_MAX((uint64_t)GROW_STEP, (uint64_t)nr));
+	step = QR_MIN(step, qr_domain_room_to_high(&manager->domain));
 	/* Beyond its span the pool has no use for quota. */
 	step = QR_MIN(step, manager->span_frames - QR_MIN(manager->span_frames, (uint64_t)manager->vmm->nr_limit));
 	grown = step ? grow_locked(manager, step, UINT32_MAX) : 0;
@@ -213,6 +218,24 @@ static uint64_t unused_quota(const struct qr_manager *manager)
 	return QR_MIN(free - keep_free, manager->quota_frames - keep);
 }
 
+/* Takes nr_frames of the limit, by reclaim where it must, and gives them to the domain. Caller holds budget_lock. */
+static void give(struct qr_manager *manager, uint64_t nr_frames, bool may_reclaim)
+{
+	struct qr_vmm *vmm = manager->vmm;
+	uint32_t before = vmm->nr_limit;
+	uint32_t target = QR_MAX(before - (uint32_t)QR_MIN((uint64_t)before, nr_frames), QR_DOMAIN_POOL_MIN_FRAMES);
+	uint64_t given;
+
+	if (target >= before)
+		return;
+	given = before - (may_reclaim ? qr_budget_shrink(manager, target) : qr_vmm_set_limit(vmm, target));
+	given = QR_MIN(given, manager->quota_frames);
+	if (given) {
+		manager->quota_frames -= given;
+		qr_domain_give(&manager->domain, given);
+	}
+}
+
 /* Gives quota back: what a smaller budget takes away; when others starve what is above the fair share, or not used. */
 static void share_with_others(struct qr_manager *manager)
 {
@@ -221,14 +244,13 @@ static void share_with_others(struct qr_manager *manager)
 	uint64_t debt = qr_load_relaxed(&shared->debt_frames);
 	uint32_t demand = qr_domain_demand(&manager->domain);
 	uint64_t surplus = qr_domain_excess_over_high(&manager->domain);
-	uint32_t before = manager->vmm->nr_limit;
-	uint64_t given;
+	uint64_t unused = 0;
 
 	if (demand != manager->seen_demand && manager->quota_frames > fair)
 		surplus = QR_MAX(surplus, QR_MAX((manager->quota_frames - fair) / 2,
 						 QR_MIN((uint64_t)GROW_STEP, manager->quota_frames - fair)));
 	if (demand != manager->seen_demand)
-		surplus = QR_MAX(surplus, unused_quota(manager));
+		unused = unused_quota(manager);
 	manager->seen_demand = demand;
 	/* Every process pays its part of the debt, rounded up; all quotas together are the budget and the debt. */
 	if (debt)
@@ -236,14 +258,11 @@ static void share_with_others(struct qr_manager *manager)
 	if (debt)
 		surplus = QR_MAX(surplus, QR_MIN(debt, manager->quota_frames - QR_MIN(manager->quota_frames,
 										      (uint64_t)QR_DOMAIN_MIN_FRAMES)));
-	if (!surplus)
-		return;
-	given = before - qr_budget_shrink(manager, (uint32_t)(before - QR_MIN((uint64_t)before, surplus)));
-	given = QR_MIN(given, manager->quota_frames);
-	if (given) {
-		manager->quota_frames -= given;
-		qr_domain_give(&manager->domain, given);
-	}
+	/* What is not used costs nobody a page, and the program may begin to use it meanwhile. */
+	if (unused >= surplus)
+		give(manager, unused, false);
+	else
+		give(manager, surplus, true);
 }
 
 uint64_t qr_budget_return_unused(struct qr_manager *manager, uint64_t nr_needed)
@@ -273,17 +292,32 @@ static void budget_tick(struct qr_manager *manager)
 	pthread_mutex_unlock(&manager->budget_lock);
 }
 
+/* Until the next tick is due: TICK_NS from now, or as soon as somebody starves while this process has unused quota. */
+static void wait_for_tick(struct qr_manager *manager, uint32_t seen_demand)
+{
+	bool has_unused = manager->has_domain && unused_quota(manager);
+
+	if (has_unused && qr_port_wait_timeout(&manager->is_closing, 0, GIVE_PAUSE_NS))
+		return;
+	if (has_unused)
+		qr_domain_wait_demand(&manager->domain, seen_demand, &manager->is_closing, TICK_NS - GIVE_PAUSE_NS);
+	else
+		(void)qr_port_wait_timeout(&manager->is_closing, 0, TICK_NS);
+}
+
 static void budget_main(void *argument)
 {
 	struct qr_manager *manager = argument;
 
 	while (!qr_load_acquire(&manager->is_closing)) {
+		uint32_t seen_demand = manager->has_domain ? qr_load_acquire(&manager->domain.shared->demand) : 0;
+
 		/* A fork in progress: nothing to do until it is over. */
 		if (!pthread_rwlock_tryrdlock(&manager->fork.gate)) {
 			budget_tick(manager);
 			pthread_rwlock_unlock(&manager->fork.gate);
 		}
-		(void)qr_port_wait_timeout(&manager->is_closing, 0, TICK_NS);
+		wait_for_tick(manager, seen_demand);
 	}
 }
 

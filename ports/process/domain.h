@@ -148,6 +148,9 @@ void qr_domain_give(struct qr_domain *domain, uint64_t nr_frames);
 uint64_t qr_domain_fair_share(const struct qr_domain *domain);
 /* Changes whenever somebody starves whom this process could help. */
 uint32_t qr_domain_demand(const struct qr_domain *domain);
+/* Sleeps until the domain's demand is not `seen` any more, *closing is not 0 and was woken, or timeout_ns (less than a
+ * second) are over. Before Linux 5.16 demand does not wake. */
+void qr_domain_wait_demand(struct qr_domain *domain, uint32_t seen, uint32_t *closing, uint64_t timeout_ns);
 /* Counts the books. Exact when nobody takes or gives meanwhile. */
 void qr_domain_count(const struct qr_domain *domain, struct qr_domain_sum *sum);
 /* True if the slot belongs to a process that joined and has not left; it may have died since. */

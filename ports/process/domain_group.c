@@ -4,7 +4,12 @@
  *
  * Async-signal-safe: no allocation, no library calls.
  */
+#include <errno.h>
+#include <linux/futex.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "domain.h"
 
@@ -123,6 +128,23 @@ uint32_t qr_domain_demand(const struct qr_domain *domain)
 
 	/* Both only grow, so that the sum changes when either does. */
 	return qr_load_relaxed(&shared->demand) + (group ? qr_load_relaxed(&shared->groups[group - 1].demand) : 0);
+}
+
+void qr_domain_wait_demand(struct qr_domain *domain, uint32_t seen, uint32_t *closing, uint64_t timeout_ns)
+{
+	struct futex_waitv words[2] = {
+		{.val = seen, .uaddr = (uint64_t)(uintptr_t)&domain->shared->demand, .flags = FUTEX_32},
+		{.val = 0, .uaddr = (uint64_t)(uintptr_t)closing, .flags = FUTEX_32 | FUTEX_PRIVATE_FLAG},
+	};
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += (long)timeout_ns;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	if (syscall(SYS_futex_waitv, words, 2L, 0L, &until, (long)CLOCK_MONOTONIC) < 0 && errno == ENOSYS)
+		(void)syscall(SYS_futex, closing, (long)FUTEX_WAIT_BITSET_PRIVATE, 0L, &until, 0L,
+			      (long)FUTEX_BITSET_MATCH_ANY);
 }
 
 uint64_t qr_domain_fair_share(const struct qr_domain *domain)

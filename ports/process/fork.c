@@ -26,6 +26,7 @@
 
 static int fork_open_pipe(struct qr_fork *fork);
 static int fork_reserve(struct qr_manager *manager);
+static void fork_restore_limit(struct qr_manager *manager);
 static void fork_remember_child(struct qr_manager *manager);
 
 int qr_manager_fork_prepare(struct qr_manager *manager)
@@ -43,6 +44,7 @@ int qr_manager_fork_prepare(struct qr_manager *manager)
 	fork->slot = -1;
 	fork->token = -1;
 	fork->pipe[0] = fork->pipe[1] = -1;
+	fork->spare_frames = manager->quota_frames - QR_MIN(manager->quota_frames, (uint64_t)manager->vmm->nr_limit);
 	err = fork_open_pipe(fork);
 	if (!err && manager->has_domain)
 		err = fork_reserve(manager);
@@ -122,11 +124,22 @@ void qr_manager_fork_parent(struct qr_manager *manager, int child_pid)
 		if (fork->slot >= 0)
 			qr_domain_release_slot(&manager->domain, (uint32_t)fork->slot);
 	}
+	fork_restore_limit(manager);
 	if (qr_kswapd_start(manager->vmm))
 		qr_port_log(&manager->port, QR_LOG_WARN, "no thread for background reclaim after a fork");
 	pthread_mutex_unlock(&manager->budget_lock);
 	pthread_rwlock_unlock(&fork->gate);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
+}
+
+/* The pool gets back what fork_reserve() took for the time of the fork, else the first faults after it would ask the
+ * domain for memory that this process has. */
+static void fork_restore_limit(struct qr_manager *manager)
+{
+	uint64_t spare = QR_MIN(manager->fork.spare_frames, manager->quota_frames);
+
+	if (manager->has_domain && manager->quota_frames - spare > manager->vmm->nr_limit)
+		(void)qr_vmm_set_limit(manager->vmm, (uint32_t)(manager->quota_frames - spare));
 }
 
 static void fork_remember_child(struct qr_manager *manager)

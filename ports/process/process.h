@@ -85,6 +85,7 @@ struct qr_fork {
 	uint32_t state;          /* (A) QR_FORK_*; the forking thread waits on it */
 	int token;               /* swap freeze, -1: none */
 	int slot;                /* domain slot reserved for the child, -1: none */
+	uint64_t spare_frames;   /* of the quota, not in the pool's limit when the fork began */
 	int pipe[2];
 	struct {
 		int fd;          /* read end; -1: free */

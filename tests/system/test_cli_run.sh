@@ -217,4 +217,15 @@ print(quota)
 assert quota["python3"] >= 46, quota
 END
 ok $? "quota that a process does not use goes to one that starves" "$work/err"
+
+# Forks put frames back for the time that they take; a shell must not mistake that for a lack of memory.
+"$QUIRE" run --quiet --ram 256M --swap "$swap" -- bash -c "true & true & true; text=\$(seq 50000)
+	'$QUIRE' stat \$PPID --json >'$work/stat.json'" 2>"$work/err" </dev/null
+python3 - "$work/stat.json" >"$work/err" 2>&1 <<'END'
+import json, sys
+rows = json.load(open(sys.argv[1]))["processes"]
+print([(row["command"], row["quota_bytes"]) for row in rows])
+assert all(row["quota_bytes"] <= 64 << 20 for row in rows if row["command"] == "bash")
+END
+ok $? "a shell that forks takes no more of the budget" "$work/err"
 finish
