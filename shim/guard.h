@@ -63,12 +63,10 @@ enum qr_guard_class {
 extern uint8_t qr_guard_classes[QR_GUARD_NR_CALLS];
 void qr_guard_fill_classes(void);
 
-/* Starts guarding: rewrites code, gives the first thread its stacks. Returns 0 or an error with a text. */
-int qr_guard_start(const char **error_text);
+/* Starts guarding: rewrites code, gives the first thread its stacks. Returns 0 or an error with a text. The port calls
+ * it when the manager is complete but for its threads, which must not run code that is being rewritten. */
+QR_SHIM_EXPORT int qr_shim_guard_calls(struct qr_manager *manager, const char **error_text);
 bool qr_guard_is_on(void);
-
-/* Async-signal-safe, and for code before the start. */
-QR_SHIM_EXPORT bool qr_shim_guards_calls(void);
 
 /* At the start of a thread and in the child of a fork. */
 void qr_guard_thread_start(void);

@@ -35,7 +35,7 @@ static void thread_end(void *self);
 static struct qr_guard_thread *take_free(uint32_t owner);
 static struct qr_guard_thread *make_record(uint32_t owner);
 
-int qr_guard_start(const char **error_text)
+int qr_shim_guard_calls(struct qr_manager *manager, const char **error_text)
 {
 	struct qr_patch patch = {
 		.is_guarded = qr_guard_classes,
@@ -47,7 +47,7 @@ int qr_guard_start(const char **error_text)
 	if (!check_machine(error_text))
 		return QR_ENOSYS;
 	qr_guard_process = (uint32_t)getpid();
-	qr_guard_limit = (size_t)qr_pins_limit(qr_shim.manager);
+	qr_guard_limit = (size_t)qr_pins_limit(manager);
 	qr_guard_fill_classes();
 	if (pthread_key_create(&guard.key, thread_end))
 		return QR_EAGAIN;
@@ -65,12 +65,6 @@ int qr_guard_start(const char **error_text)
 	guard.is_on = true;
 	qr_guard_thread_start();
 	return qr_guard_self ? 0 : QR_ENOMEM;
-}
-
-/* The port asks before there is a manager; what is missing then is said when it comes to it. */
-bool qr_shim_guards_calls(void)
-{
-	return true;
 }
 
 bool qr_guard_is_on(void)

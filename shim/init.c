@@ -24,8 +24,6 @@ static uint64_t nr_passed_maps, nr_passed_bytes; /* (A) */
 
 /* The port's: publishes counters now. Older ports have no need of it. */
 extern void qr_manager_flush(struct qr_manager *manager) __attribute__((weak));
-/* The port's: the delivery in force. */
-extern enum qr_delivery qr_manager_delivery(const struct qr_manager *manager) __attribute__((weak));
 
 static void shim_start(void) __attribute__((constructor));
 static void shim_end(void) __attribute__((destructor));
@@ -55,11 +53,6 @@ static void shim_start(void)
 	err = qr_heap_init();
 	if (err)
 		shim_give_up("cannot set up the heap: ", qr_strerror(err));
-	if (qr_manager_delivery && qr_manager_delivery(qr_shim.manager) == QR_DELIVERY_SIGNAL) {
-		err = qr_guard_start(&text);
-		if (err)
-			shim_give_up("cannot guard system calls: ", text ? text : qr_strerror(err));
-	}
 	qr_store_release(&qr_shim.state, QR_SHIM_ACTIVE);
 	qr_shim_internal_leave();
 }

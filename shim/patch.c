@@ -429,8 +429,8 @@ static void write_trampoline(struct object *object, const struct step *steps, ui
 	at = put(at, (const void *)behind, back - behind);
 	at = put_near(at, "\xe9", 1, back);
 	object->place_used += QR_ALIGN_UP((size_t)(at - start), (size_t)16);
-	/* What follows the jump stays. Nobody jumps there, but quire's own threads wait in such calls meanwhile: they
-	 * return behind the instruction, and to the instruction itself when they are stopped and go on. */
+	/* What follows the jump stays: threads that other libraries have started may wait in the call and return behind
+	 * the instruction, or to the instruction itself when they are stopped and go on. */
 	(void)put_near((uint8_t *)first, "\xe9", 1, (uintptr_t)start);
 }
 

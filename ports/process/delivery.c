@@ -22,15 +22,7 @@ enum qr_delivery qr_delivery_choose(enum qr_delivery wanted)
 {
 	if (wanted != QR_DELIVERY_AUTO)
 		return wanted;
-	if (qr_shim_guards_calls && qr_shim_guards_calls() && !has_full_userfaultfd())
+	if (qr_shim_guard_calls && !has_full_userfaultfd())
 		return QR_DELIVERY_SIGNAL;
 	return QR_DELIVERY_THREAD;
-}
-
-/* For the preload library. */
-enum qr_delivery qr_manager_delivery(const struct qr_manager *manager);
-
-enum qr_delivery qr_manager_delivery(const struct qr_manager *manager)
-{
-	return manager->delivery;
 }

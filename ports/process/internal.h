@@ -29,8 +29,9 @@ void qr_shim_unprotect_fd(int fd) __attribute__((weak));
 void qr_shim_run_apart(void (*function)(void *argument), void *argument) __attribute__((weak));
 /* The program was sent a SIGBUS that it has blocked: true, and the preload library keeps it. */
 bool qr_shim_defer_sigbus(void) __attribute__((weak));
-/* Whether the preload library makes system calls of the program right with delivery by signals. */
-bool qr_shim_guards_calls(void) __attribute__((weak));
+/* From now on the preload library makes the program's system calls right with delivery by signals: 0, or an error with
+ * a text. No thread of quire's runs yet. */
+int qr_shim_guard_calls(struct qr_manager *manager, const char **error_text) __attribute__((weak));
 /* Mappings that went to the kernel untouched, their bytes, and bytes of the preload library's own memory. */
 void qr_shim_passed(uint64_t *nr_maps, uint64_t *map_bytes, uint64_t *raw_bytes) __attribute__((weak));
 

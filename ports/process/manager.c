@@ -102,6 +102,17 @@ static void manager_init_locks(struct qr_manager *manager)
 		manager->fork.children[i].fd = -1;
 }
 
+/* The handler first, since later the guard takes signal handlers for the program's; both before there are threads that
+ * make system calls while those are rewritten. */
+static int start_signals(struct qr_manager *manager, const char **error_text)
+{
+	int err = qr_signal_install();
+
+	if (!err && qr_shim_guard_calls)
+		err = qr_shim_guard_calls(manager, error_text);
+	return err;
+}
+
 int qr_manager_open(const struct qr_options *options, struct qr_manager **out, const char **error_text)
 {
 	const char *no_text;
@@ -126,6 +137,8 @@ int qr_manager_open(const struct qr_options *options, struct qr_manager **out, c
 		err = qr_budget_join(manager, text);
 	if (!err)
 		err = manager_bring_up(manager, text);
+	if (!err && manager->delivery == QR_DELIVERY_SIGNAL)
+		err = start_signals(manager, text);
 	if (!err)
 		err = qr_manager_start_threads(manager);
 	qr_internal_leave();
@@ -147,8 +160,6 @@ int qr_manager_start_threads(struct qr_manager *manager)
 {
 	int err = qr_handlers_start(manager);
 
-	if (!err && manager->delivery == QR_DELIVERY_SIGNAL)
-		err = qr_signal_install();
 	if (!err)
 		err = qr_kswapd_start(manager->vmm);
 	if (!err)
