@@ -242,16 +242,15 @@ static void share_with_others(struct qr_manager *manager)
 	struct qr_domain_shared *shared = manager->domain.shared;
 	uint64_t fair = qr_domain_fair_share(&manager->domain);
 	uint64_t debt = qr_load_relaxed(&shared->debt_frames);
-	uint32_t demand = qr_domain_demand(&manager->domain);
 	uint64_t surplus = qr_domain_excess_over_high(&manager->domain);
-	uint64_t unused = 0;
+	uint64_t over_fair = manager->quota_frames - QR_MIN(manager->quota_frames, fair);
+	struct qr_domain_lack lack;
+	uint64_t unused;
 
-	if (demand != manager->seen_demand && manager->quota_frames > fair)
-		surplus = QR_MAX(surplus, QR_MAX((manager->quota_frames - fair) / 2,
-						 QR_MIN((uint64_t)GROW_STEP, manager->quota_frames - fair)));
-	if (demand != manager->seen_demand)
-		unused = unused_quota(manager);
-	manager->seen_demand = demand;
+	qr_domain_lack(&manager->domain, &lack);
+	unused = QR_MIN(lack.frames, unused_quota(manager));
+	over_fair = QR_MAX(over_fair / 2, QR_MIN((uint64_t)GROW_STEP, over_fair));
+	surplus = QR_MAX(surplus, QR_MIN(lack.frames_to_fair, over_fair));
 	/* Every process pays its part of the debt, rounded up; all quotas together are the budget and the debt. */
 	if (debt)
 		debt = debt * manager->quota_frames / (qr_load_relaxed(&shared->budget_frames) + debt) + 1;

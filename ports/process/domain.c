@@ -49,7 +49,6 @@ static void empty_slot(struct qr_domain_shared *shared, struct qr_domain_process
 static uint64_t take_free(struct qr_domain *domain, uint32_t slot, uint64_t nr_frames);
 static void count_books(const struct qr_domain_shared *shared, struct qr_domain_sum *sum);
 static void refresh_books(struct qr_domain_shared *shared);
-static void raise_demand(struct qr_domain_shared *shared, uint32_t slot);
 static bool holder_is_gone(const struct qr_domain_process *process, uint64_t owner);
 
 static uint64_t owner_word(enum qr_domain_state state, uint64_t who, uint64_t generation_of)
@@ -287,6 +286,7 @@ static void empty_slot(struct qr_domain_shared *shared, struct qr_domain_process
 	if (qr_exchange(&process->pid, 0))
 		(void)qr_fetch_add(&shared->nr_ended, 1);
 	qr_store_relaxed(&process->peak_frames, 0);
+	qr_store_relaxed(&process->lack_frames, 0);
 	qr_store_relaxed(&process->start_stack, 0);
 	qr_store_relaxed(&process->group, 0);
 	qr_store_relaxed(&process->space_end, 0);
@@ -319,6 +319,14 @@ unsigned qr_domain_bury_dead(struct qr_domain *domain)
 
 /* ---- Quota ---- */
 
+/* Who starves could use as much again as it has. */
+static uint64_t lack_of(const struct qr_domain *domain, uint64_t nr_frames)
+{
+	const struct qr_usage *usage = &domain->shared->processes[domain->slot].usage;
+
+	return QR_MAX(nr_frames, qr_load_relaxed(&usage->used_bytes) >> QR_PAGE_SHIFT);
+}
+
 uint64_t qr_domain_take(struct qr_domain *domain, uint64_t nr_frames)
 {
 	int saved_errno = errno;
@@ -330,7 +338,7 @@ uint64_t qr_domain_take(struct qr_domain *domain, uint64_t nr_frames)
 	if (!nr_taken && qr_domain_bury_dead(domain))
 		nr_taken = take_free(domain, domain->slot, nr_frames);
 	if (!nr_taken)
-		raise_demand(domain->shared, domain->slot);
+		qr_domain_call(domain, lack_of(domain, nr_frames));
 	errno = saved_errno;
 	return nr_taken;
 }
@@ -422,24 +430,13 @@ static void refresh_books(struct qr_domain_shared *shared)
 	qr_store_relaxed(&shared->nr_live, sum.nr_live);
 }
 
-/* slot: who starves, UINT32_MAX: everybody. Where its group is full only the group can help. */
-static void raise_demand(struct qr_domain_shared *shared, uint32_t slot)
-{
-	if (slot != UINT32_MAX && !qr_domain_room(shared, slot)) {
-		(void)qr_fetch_add(&shared->groups[shared->processes[slot].group - 1].demand, 1);
-		return;
-	}
-	(void)qr_fetch_add(&shared->demand, 1);
-	(void)syscall(SYS_futex, &shared->demand, (long)FUTEX_WAKE, (long)INT32_MAX, 0L, 0L, 0L);
-}
-
 void qr_domain_set_budget(struct qr_domain *domain, uint64_t frames)
 {
 	qr_store_release(&domain->shared->budget_frames, QR_MIN(frames, domain->shared->max_frames));
 	qr_fence(); /* a taker that looked before now is in the books already, or sees the new budget */
 	refresh_books(domain->shared);
 	if (qr_load_relaxed(&domain->shared->debt_frames))
-		raise_demand(domain->shared, UINT32_MAX);
+		qr_domain_call(domain, 0);
 }
 
 /* ---- Fork ---- */
@@ -470,7 +467,7 @@ int qr_domain_reserve_child(struct qr_domain *domain, uint64_t nr_frames)
 		} while (nr_more && nr_taken < nr_frames);
 	}
 	if (nr_taken < nr_frames) {
-		raise_demand(domain->shared, slot);
+		qr_domain_call(domain, nr_frames - nr_taken);
 		qr_domain_release_slot(domain, slot);
 		return QR_EAGAIN;
 	}
@@ -529,7 +526,7 @@ int qr_domain_adopt(struct qr_domain *domain, uint32_t slot)
 	(void)qr_fetch_add(&domain->shared->processes[slot].quota_frames, domain->child_frames);
 	open_slot(domain, slot, qr_load_relaxed(&domain->shared->processes[slot].owner), &self);
 	if (qr_load_relaxed(&domain->shared->debt_frames))
-		raise_demand(domain->shared, UINT32_MAX);
+		qr_domain_call(domain, 0);
 	return 0;
 }
 

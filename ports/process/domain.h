@@ -44,6 +44,8 @@ struct qr_domain_process {
 	uint64_t start_stack;      /* (A) field 28 of /proc/PID/stat: differs after execve(); 0: unknown */
 	int32_t pid;               /* (A) of the live process, 0 before it runs here */
 	uint32_t group;            /* (A) number of its group, counted from 1; 0: none */
+	uint64_t lack_frames;      /* (A) what it was refused last, */
+	uint64_t lack_ns;          /* (A) and when, CLOCK_MONOTONIC */
 	uint64_t peak_frames;      /* (A) */
 	char command[32];          /* as in /proc/PID/comm */
 	struct qr_usage usage;
@@ -73,7 +75,6 @@ struct qr_domain_group {
 	uint64_t high_frames; /* (I) */
 	uint64_t low_frames;  /* (I) 0: none */
 	uint64_t peak_frames; /* (A) largest sum of frames in use, as published */
-	uint32_t demand;      /* (A) bumped when a process of the group starves for its max */
 };
 
 struct qr_domain_shared {
@@ -138,23 +139,33 @@ int qr_domain_join(struct qr_domain *domain);
 void qr_domain_leave(struct qr_domain *domain);
 
 /* Takes between 1 and nr frames of quota; returns how many, 0 when none is free. When none is free it returns the
- * dead's quota and looks again, and raises demand. Async-signal-safe, keeps errno. O(slots in use). */
+ * dead's quota and looks again, and calls for help. Async-signal-safe, keeps errno. O(slots in use). */
 uint64_t qr_domain_take(struct qr_domain *domain, uint64_t nr_frames);
 /* Gives frames back, at most the quota. Async-signal-safe. O(slots in use). */
 void qr_domain_give(struct qr_domain *domain, uint64_t nr_frames);
-/* The quota that this process may keep while others starve: its part of the budget, or, if that is more, of its group's
- * low mark; of what is left after such marks if it has none. At most its part of its group's max, at least the
- * minimum. */
-uint64_t qr_domain_fair_share(const struct qr_domain *domain);
-/* Changes whenever somebody starves whom this process could help. */
-uint32_t qr_domain_demand(const struct qr_domain *domain);
-/* Sleeps until the domain's demand is not `seen` any more, *closing is not 0 and was woken, or timeout_ns (less than a
- * second) are over. Before Linux 5.16 demand does not wake. */
-void qr_domain_wait_demand(struct qr_domain *domain, uint32_t seen, uint32_t *closing, uint64_t timeout_ns);
 /* Counts the books. Exact when nobody takes or gives meanwhile. */
 void qr_domain_count(const struct qr_domain *domain, struct qr_domain_sum *sum);
 /* True if the slot belongs to a process that joined and has not left; it may have died since. */
 bool qr_domain_is_live(const struct qr_domain_process *process);
+
+/* ---- Sharing; domain_share.c ---- */
+/* The quota that this process may keep while others starve: its part of the budget, or, if that is more, of its group's
+ * low mark; of what is left after such marks if it has none. At most its part of its group's max, at least the
+ * minimum. */
+uint64_t qr_domain_fair_share(const struct qr_domain *domain);
+/* Says that this process was refused nr_frames, and wakes who may have some to give; 0: only wakes. Async-signal-safe,
+ * changes errno. */
+void qr_domain_call(struct qr_domain *domain, uint64_t nr_frames);
+/* What others lack that this process could give: more than is free, and not held up by the max of another group. */
+struct qr_domain_lack {
+	uint64_t frames;
+	uint64_t frames_to_fair; /* of them, up to the fair shares of those who lack them */
+};
+/* O(slots in use). */
+void qr_domain_lack(const struct qr_domain *domain, struct qr_domain_lack *lack);
+/* Sleeps until the domain's demand is not `seen` any more, *closing is not 0 and was woken, or timeout_ns (less than a
+ * second) are over. Before Linux 5.16 demand does not wake. */
+void qr_domain_wait_demand(struct qr_domain *domain, uint32_t seen, uint32_t *closing, uint64_t timeout_ns);
 
 /* ---- Groups; domain_group.c ---- */
 struct qr_domain_group_sum {
@@ -169,6 +180,9 @@ uint32_t qr_domain_group_of(const struct qr_domain_shared *shared, const char *c
 bool qr_domain_match(const char *pattern, const char *text);
 /* group counts from 1. O(slots in use). */
 void qr_domain_count_group(const struct qr_domain_shared *shared, uint32_t group, struct qr_domain_group_sum *sum);
+/* The group of a slot and its sum; NULL: none. */
+const struct qr_domain_group *qr_domain_group_at(const struct qr_domain_shared *shared, uint32_t slot,
+						 struct qr_domain_group_sum *sum);
 /* Frames that the group of a slot may still take up to its max, or has taken beyond it. */
 uint64_t qr_domain_room(const struct qr_domain_shared *shared, uint32_t slot);
 uint64_t qr_domain_excess(const struct qr_domain_shared *shared, uint32_t slot);

@@ -120,7 +120,6 @@ struct qr_manager {
 	uint64_t peak_frames;
 	uint64_t passed_maps;           /* (budget lock) told to the domain so far */
 	uint64_t passed_bytes;
-	uint32_t seen_demand;
 	pthread_mutex_t budget_lock;    /* limit and quota change together */
 	struct qr_fork fork;            /* fork.c */
 };

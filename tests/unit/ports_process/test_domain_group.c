@@ -175,18 +175,12 @@ static void test_max_holds(void)
 static void test_full_group(void)
 {
 	struct qr_domain own;
-	uint32_t demand, seen;
 
 	setup_groups(5000, 4000, 0);
 	tap_require(join_as(&own, "worker-a2"));
 	tap_check_equal(qr_domain_room_to_high(&own), 4000);
 	tap_check_equal(qr_domain_take(&own, 6000), 5000);
-	demand = own.shared->demand;
-	seen = qr_domain_demand(&own);
-	/* The others cannot help. */
 	tap_check_equal(qr_domain_take(&own, 1), 0);
-	tap_check_equal(own.shared->demand, demand);
-	tap_check(qr_domain_demand(&own) != seen);
 	tap_check_equal(qr_domain_room_to_high(&own), 0);
 	tap_check_equal(qr_domain_excess_over_high(&own), 1000);
 	/* A child is in its parent's group, with what is reserved for it. */
@@ -230,10 +224,129 @@ static void test_shares(void)
 	qr_domain_detach(&domain);
 }
 
+/* A process that takes nr frames as command, is refused nr_lacking more, does not count them itself, and stays. */
+static pid_t hold_and_lack(const char *command, uint64_t nr, uint64_t nr_lacking)
+{
+	struct qr_domain own;
+	struct qr_domain_lack lack;
+	pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	if (!join_as(&own, command) || qr_domain_take(&own, nr) != nr || qr_domain_take(&own, nr_lacking))
+		_exit(1);
+	qr_domain_lack(&own, &lack);
+	_exit(lack.frames || lack.frames_to_fair || pause());
+}
+
+/* What this process sees when others lack something; waits until they do. */
+static struct qr_domain_lack wait_for_lack(const struct qr_domain *own)
+{
+	struct qr_domain_lack lack = {0};
+
+	for (unsigned i = 0; i < 100 && !lack.frames; i++) {
+		domain_sleep_ms(2);
+		qr_domain_lack(own, &lack);
+	}
+	return lack;
+}
+
+static void end_holder(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	qr_domain_bury_dead(&domain);
+}
+
+static void test_lack(void)
+{
+	struct qr_domain own;
+	struct qr_domain_lack lack;
+	pid_t holder;
+
+	setup_groups(QR_DOMAIN_NO_LIMIT, QR_DOMAIN_NO_LIMIT, 0);
+	tap_require(join_as(&own, "other"));
+	tap_check_equal(qr_domain_take(&own, 12000), 12000);
+	holder = hold_and_lack("worker-b", 8000, 3000);
+	lack = wait_for_lack(&own);
+	tap_check_equal(lack.frames, 3000);
+	tap_check_equal(lack.frames_to_fair, 2000);
+	qr_domain_give(&own, 2500);
+	qr_domain_lack(&own, &lack);
+	tap_check_equal(lack.frames, 500);
+	tap_check_equal(lack.frames_to_fair, 0);
+	/* Who does not ask again has found another way. */
+	domain_sleep_ms(300);
+	qr_domain_give(&own, 0);
+	qr_domain_lack(&own, &lack);
+	tap_check_equal(lack.frames, 0);
+	end_holder(holder);
+	qr_domain_leave(&own);
+	qr_domain_detach(&own);
+	qr_domain_detach(&domain);
+}
+
+/* Where a group's max is the obstacle only its members can help. */
+static void test_lack_in_group(void)
+{
+	struct qr_domain own;
+	struct qr_domain_lack lack;
+	pid_t holder;
+
+	setup_groups(5000, QR_DOMAIN_NO_LIMIT, 0);
+	tap_require(join_as(&own, "worker-a1"));
+	tap_check_equal(qr_domain_take(&own, 4000), 4000);
+	holder = hold_and_lack("worker-a2", 1000, 700);
+	lack = wait_for_lack(&own);
+	tap_check_equal(lack.frames, 700);
+	tap_check_equal(lack.frames_to_fair, 700);
+	end_holder(holder);
+	qr_domain_leave(&own);
+	qr_domain_detach(&own);
+	qr_domain_detach(&domain);
+}
+
+static uint64_t lack_of_all(void)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < domain.shared->nr_slots; i++)
+		sum += qr_load_acquire(&domain.shared->processes[i].lack_frames);
+	return sum;
+}
+
+static void test_lack_in_other_group(void)
+{
+	struct qr_domain own;
+	struct qr_domain_lack lack;
+	pid_t holders[2];
+
+	setup_groups(5000, QR_DOMAIN_NO_LIMIT, 0);
+	tap_require(join_as(&own, "other"));
+	tap_check_equal(qr_domain_take(&own, 15000), 15000);
+	holders[0] = hold_and_lack("worker-a1", 4000, 0);
+	for (unsigned i = 0; i < 100 && qr_load_acquire(&domain.shared->free_frames) > 1000; i++)
+		domain_sleep_ms(2);
+	holders[1] = hold_and_lack("worker-a2", 1000, 700);
+	for (unsigned i = 0; i < 100 && !lack_of_all(); i++)
+		domain_sleep_ms(2);
+	tap_check_equal(lack_of_all(), 700);
+	qr_domain_lack(&own, &lack);
+	tap_check_equal(lack.frames, 0);
+	end_holder(holders[0]);
+	end_holder(holders[1]);
+	qr_domain_leave(&own);
+	qr_domain_detach(&own);
+	qr_domain_detach(&domain);
+}
+
 static const struct tap_test tests[] = {
 	{"domain_group_patterns_match", test_match},
 	{"domain_group_max_holds_for_processes", test_max_holds},
-	{"domain_group_full_asks_its_members_only", test_full_group},
+	{"domain_group_full_is_refused", test_full_group},
+	{"domain_lack_is_that_of_others", test_lack},
+	{"domain_lack_at_a_max_is_for_members", test_lack_in_group},
+	{"domain_lack_at_a_max_is_not_for_others", test_lack_in_other_group},
 	{"domain_group_low_raises_the_share", test_shares},
 };
 
