@@ -399,6 +399,14 @@ uint32_t qr_port_codec_workspace(enum qr_codec codec)
 	return QR_CACHE_LINE;
 }
 
+bool qr_port_digest(struct qr_port *self, const void *page, struct qr_digest *digest)
+{
+	(void)self;
+	(void)page;
+	(void)digest;
+	return false;
+}
+
 uint64_t qr_port_checksum(const void *data, uint32_t len_bytes)
 {
 	(void)data;

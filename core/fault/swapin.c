@@ -33,6 +33,8 @@ struct swapin {
 	uint32_t slots[FAULT_SWAPIN_PAGES];   /* pinned */
 	void *pages[FAULT_SWAPIN_PAGES];      /* where they are loaded to */
 	int results[FAULT_SWAPIN_PAGES];
+	uint64_t has_digest; /* bit i: item i's slot is worth keeping */
+	struct qr_digest digests[FAULT_SWAPIN_PAGES];
 	uint32_t nr_folios;
 	struct swapin_folio folios[FAULT_SWAPIN_PAGES];
 };
@@ -61,8 +63,12 @@ int qr_fault_swapin(struct fault *fault)
 		qr_locality_note_pages(fault, in.nr);
 		qr_stat_add(&vmm->stats, QR_STAT_faults_swapin, 1);
 	}
-	for (uint32_t i = 0; i < in.nr; i++)
-		qr_swap_put(vmm->swap, in.slots[i]);
+	for (uint32_t i = 0; i < in.nr; i++) {
+		if (!err && in.has_digest >> i & 1)
+			qr_swap_keep(vmm->swap, in.slots[i], &in.digests[i]);
+		else
+			qr_swap_put(vmm->swap, in.slots[i]);
+	}
 	return err;
 }
 
@@ -237,8 +243,12 @@ static int swapin_load(struct swapin *in)
 {
 	struct qr_vmm *vmm = in->fault->aspace->vmm;
 
-	if (!qr_swap_load(vmm->swap, in->slots, in->nr, in->pages, in->results))
+	if (!qr_swap_load(vmm->swap, in->slots, in->nr, in->pages, in->results)) {
+		for (uint32_t i = 0; i < in->nr; i++)
+			in->has_digest |=
+				(uint64_t)qr_swap_digest(vmm->swap, in->slots[i], in->pages[i], &in->digests[i]) << i;
 		return 0;
+	}
 	for (uint32_t i = 0; i < in->nr_folios; i++)
 		qr_free_pages(vmm, in->folios[i].folio, in->folios[i].order);
 	in->fault->max_order = 0;

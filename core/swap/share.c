@@ -101,6 +101,7 @@ static bool share_pays(struct qr_swap *swap, const struct qr_share_window *windo
 	const struct qr_slot_map *slots = &swap->slots;
 	uint64_t cpu_ns = window->fault_ns - QR_MIN(window->fault_ns, window->file_ns);
 	uint32_t nr_pool_frames = qr_load_relaxed(&swap->pool.nr_frames);
+	uint32_t nr_kept = qr_load_relaxed(&swap->kept.nr), nr_file = qr_load_relaxed(&slots->nr_tier[QR_TIER_FILE]);
 	struct product gain = {.mantissa = window->file_ns};
 	struct product loss = {.mantissa = cpu_ns + window->nr_faults * swap->config.delivery_ns};
 
@@ -109,7 +110,7 @@ static bool share_pays(struct qr_swap *swap, const struct qr_share_window *windo
 	product_times(&gain, qr_lru_nr_pages(&swap->vmm->lru, QR_LRU_INACTIVE) | 1);
 	product_times(&loss, window->nr_idle);
 	product_times(&loss, nr_pool_frames ? nr_pool_frames : 1);
-	product_times(&loss, qr_load_relaxed(&slots->nr_tier[QR_TIER_FILE]) | 1);
+	product_times(&loss, (nr_file - QR_MIN(nr_file, nr_kept)) | 1);
 	return is_growing ? product_is_above(&gain, &loss) : product_is_above(&loss, &gain);
 }
 

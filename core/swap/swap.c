@@ -18,8 +18,9 @@
 #define SKIPS_WHEN_FULL 64u
 
 static int swap_init(struct qr_swap *swap, const struct qr_swap_config *config);
-static int swap_store_page(struct qr_swap *swap, const void *page, uint32_t slot);
+static int swap_store_page(struct qr_swap *swap, const void *page, uint32_t *slot);
 static int swap_store_compressed(struct qr_swap *swap, uint32_t slot, const void *data, uint32_t len_bytes);
+static int swap_append(struct qr_swap *swap, uint32_t slot, const void *data, uint32_t len_bytes);
 static int swap_store_raw(struct qr_swap *swap, uint32_t slot, const void *page);
 static bool swap_has_file(struct qr_swap *swap);
 static bool swap_undo_useless(struct qr_swap *swap, const uint32_t *slots, uint32_t nr);
@@ -68,6 +69,7 @@ void qr_swap_destroy(struct qr_swap *swap)
 			(void)qr_zpool_free(&swap->pool, entry->value, (uint32_t)QR_PAGE_SIZE);
 	}
 	qr_log_destroy(&swap->log);
+	qr_kept_destroy(&swap->kept);
 	qr_zpool_destroy(&swap->pool);
 	qr_slot_map_destroy(slots);
 	qr_swap_scratch_destroy(swap);
@@ -80,7 +82,7 @@ int qr_swap_store(struct qr_swap *swap, void *const *pages, uint32_t nr, uint32_
 	int err = 0;
 
 	while (nr_done < nr_slots) {
-		err = swap_store_page(swap, pages[nr_done], slots[nr_done]);
+		err = swap_store_page(swap, pages[nr_done], &slots[nr_done]);
 		if (err)
 			break;
 		nr_done++;
@@ -181,7 +183,9 @@ void qr_swap_usage(struct qr_swap *swap, struct qr_swap_usage *usage)
 {
 	usage->nr_same_filled = qr_load_relaxed(&swap->slots.nr_tier[QR_TIER_SAME]);
 	usage->nr_pool = qr_load_relaxed(&swap->slots.nr_tier[QR_TIER_POOL]);
+	usage->nr_kept = qr_load_relaxed(&swap->kept.nr);
 	usage->nr_file = qr_load_relaxed(&swap->slots.nr_tier[QR_TIER_FILE]);
+	usage->nr_file -= QR_MIN(usage->nr_file, usage->nr_kept);
 	usage->nr_slots = usage->nr_same_filled + usage->nr_pool + usage->nr_file;
 	qr_spin_lock(&swap->pool.lock);
 	usage->pool_frames = swap->pool.nr_frames;
@@ -202,7 +206,7 @@ bool qr_swap_is_valid(struct qr_swap *swap)
 	qr_mutex_lock(&swap->log.lock);
 	qr_spin_lock(&swap->log.cluster_lock);
 	qr_log_begin_check(&swap->log);
-	is_valid = swap_sum_up(swap) && qr_log_is_valid(&swap->log);
+	is_valid = qr_kept_is_valid(swap) && swap_sum_up(swap) && qr_log_is_valid(&swap->log);
 	qr_spin_unlock(&swap->log.cluster_lock);
 	qr_mutex_unlock(&swap->log.lock);
 	return is_valid;
@@ -244,6 +248,7 @@ static int swap_init(struct qr_swap *swap, const struct qr_swap_config *config)
 											    : DEFAULT_CLUSTER_BYTES;
 	qr_slot_map_init(&swap->slots, vmm);
 	qr_zpool_init(&swap->pool, vmm);
+	qr_kept_init(&swap->kept, vmm);
 	qr_share_init(swap);
 	err = qr_log_init(&swap->log, swap, cluster_bytes, config->file_max_bytes);
 	if (err)
@@ -251,27 +256,34 @@ static int swap_init(struct qr_swap *swap, const struct qr_swap_config *config)
 	return qr_swap_scratch_init(swap);
 }
 
-static int swap_store_page(struct qr_swap *swap, const void *page, uint32_t slot)
+/* *slot is a free slot to fill; it is given back for another that has the content already. */
+static int swap_store_page(struct qr_swap *swap, const void *page, uint32_t *slot)
 {
 	struct qr_stats *stats = &swap->vmm->stats;
 	struct qr_workspace *workspace;
-	uint32_t len_bytes;
+	uint32_t len_bytes, kept;
 	uint64_t word;
 	int err;
 
 	if (qr_same_test(page, &word)) {
-		qr_slot_publish(&swap->slots, slot, QR_TIER_SAME, word, 0);
+		qr_slot_publish(&swap->slots, *slot, QR_TIER_SAME, word, 0);
 		qr_stat_add(stats, QR_STAT_swapout_zero, 1);
 		return 0;
 	}
+	if (qr_kept_take(swap, page, &kept)) {
+		qr_slots_free(&swap->slots, 1, slot);
+		*slot = kept;
+		qr_stat_add(stats, QR_STAT_swapout_clean, 1);
+		return 0;
+	}
 	if (swap->config.codec == QR_CODEC_NONE)
-		return swap_store_raw(swap, slot, page);
+		return swap_store_raw(swap, *slot, page);
 	workspace = qr_workspace_take(swap);
 	len_bytes = qr_port_compress(swap->config.codec, page, workspace->page, QR_ZPOOL_MAX_OBJECT, workspace->codec);
-	err = len_bytes ? swap_store_compressed(swap, slot, workspace->page, len_bytes) : 0;
+	err = len_bytes ? swap_store_compressed(swap, *slot, workspace->page, len_bytes) : 0;
 	qr_workspace_give(workspace);
 	if (len_bytes == 0)
-		return swap_store_raw(swap, slot, page);
+		return swap_store_raw(swap, *slot, page);
 	if (!err) { /* both of the same pages, so that their quotient is a ratio */
 		qr_stat_add(stats, QR_STAT_compressed_in_bytes, QR_PAGE_SIZE);
 		qr_stat_add(stats, QR_STAT_compressed_out_bytes, len_bytes);
@@ -293,8 +305,18 @@ static int swap_store_compressed(struct qr_swap *swap, uint32_t slot, const void
 	if (!err)
 		qr_slot_publish(&swap->slots, slot, QR_TIER_POOL, handle, len_bytes);
 	else if (swap_has_file(swap))
-		err = qr_log_append(&swap->log, slot, data, len_bytes);
+		err = swap_append(swap, slot, data, len_bytes);
 	return err ? QR_ENOSPC : 0;
+}
+
+/* In a full file what is only kept makes room. */
+static int swap_append(struct qr_swap *swap, uint32_t slot, const void *data, uint32_t len_bytes)
+{
+	int err = qr_log_append(&swap->log, slot, data, len_bytes);
+
+	if (err && qr_kept_drop(swap))
+		err = qr_log_append(&swap->log, slot, data, len_bytes);
+	return err;
 }
 
 /* A page that does not compress: as it is, to the file. Without one the pool keeps it, so that a folio of which only
@@ -305,7 +327,7 @@ static int swap_store_raw(struct qr_swap *swap, uint32_t slot, const void *page)
 	int err = QR_ENOSPC;
 
 	if (swap_has_file(swap))
-		err = qr_log_append(&swap->log, slot, page, (uint32_t)QR_PAGE_SIZE);
+		err = swap_append(swap, slot, page, (uint32_t)QR_PAGE_SIZE);
 	if (!err)
 		qr_stat_add(&swap->vmm->stats, QR_STAT_incompressible_pages, 1);
 	if (!err || swap_has_file(swap))
@@ -349,7 +371,7 @@ static void swap_make_pool_room(struct qr_swap *swap)
 		qr_store_relaxed(&swap->nr_skips, qr_load_relaxed(&swap->nr_skips) - 1);
 		return;
 	}
-	if (qr_log_take_from_pool(&swap->log, MOVE_FRAMES) == 0)
+	if (qr_log_take_from_pool(&swap->log, MOVE_FRAMES) == 0 && !qr_kept_drop(swap))
 		qr_store_relaxed(&swap->nr_skips, SKIPS_WHEN_FULL);
 }
 

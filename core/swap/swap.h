@@ -5,7 +5,8 @@
  * repeated 64-bit word), in the compressed pool (zpool.h), or in a swap file (log.h). So content moves between tiers
  * without anybody looking for PTEs.
  *
- *   store: same-filled test -> compress -> pool -> (pool over its share, or the page does not compress) -> file
+ *   store: same-filled test -> still in the file (kept.c) -> compress -> pool -> (pool over its share, or the page
+ *          does not compress) -> file
  *
  * The pool's groups are frames of the manager, so they count in the budget; its oldest content goes to the file first.
  * Locks: the slot map's free lists and the shard locks of its slots have QR_RANK_SWAP; the pool and the clusters
@@ -59,6 +60,13 @@ void qr_swap_get(struct qr_swap *swap, uint32_t slot);
 /* Drops a reference; with the last one the content is gone and the slot free. Never sleeps. */
 void qr_swap_put(struct qr_swap *swap, uint32_t slot);
 
+/* For a page that was loaded from the slot and not changed since: true if its slot is worth keeping while the page is
+ * in memory, and what to know it by. The caller holds a reference. Never sleeps. */
+bool qr_swap_digest(struct qr_swap *swap, uint32_t slot, const void *page, struct qr_digest *digest);
+/* qr_swap_put(), but with the last reference the content stays in the file for a while: if a page with that digest is
+ * stored it gets this slot, and nothing is written. Never sleeps. */
+void qr_swap_keep(struct qr_swap *swap, uint32_t slot, const struct qr_digest *digest);
+
 /* A word of QR_BALANCE_SHADOW_BITS that stays with the slots' content: what reclaim knew of the pages (lru/balance.h).
  * The caller holds a reference to each slot. 0: nothing was noted. Never sleeps. */
 void qr_swap_set_shadow(struct qr_swap *swap, const uint32_t *slots, uint32_t nr, uint32_t shadow);
@@ -77,12 +85,13 @@ int qr_swap_freeze(struct qr_swap *swap) QR_WARN_UNUSED;
 void qr_swap_thaw(struct qr_swap *swap, int token);
 
 struct qr_swap_usage {
-	uint64_t nr_slots;        /* in use */
+	uint64_t nr_slots;        /* in use, kept ones aside */
 	uint64_t nr_same_filled;  /* of them, without storage */
 	uint64_t nr_pool;         /* of them, in the pool */
 	uint64_t pool_frames;     /* frames that the pool holds */
 	uint64_t pool_bytes;      /* sum of compressed lengths */
 	uint64_t nr_file;         /* of them, in the file */
+	uint64_t nr_kept;         /* in the file besides, whose pages are in memory again */
 	uint64_t file_bytes;      /* live record bytes in the file */
 	uint64_t file_size_bytes; /* high-water mark of the files */
 };

@@ -65,6 +65,16 @@ struct qr_pool_share {
 	struct qr_share_window mark;  /* (is_busy) totals at the last adjustment */
 };
 
+/* kept.c: slots whose pages are in memory again. */
+struct qr_kept {
+	struct qr_spinlock lock; /* QR_RANK_ZPOOL */
+	struct qr_sparse leaves; /* (lock) buckets */
+	uint32_t mask;           /* (lock) buckets - 1; changes only while there is no entry */
+	uint32_t nr;             /* (A) written under lock: entries */
+	uint32_t turn;           /* (lock) which entry of a full bucket goes next */
+	uint32_t cursor;         /* (lock) bucket to drop from next */
+};
+
 struct qr_swap {
 	struct qr_vmm *vmm;           /* (I) */
 	struct qr_swap_config config; /* (I) */
@@ -78,6 +88,7 @@ struct qr_swap {
 	struct qr_pool_share share;
 	struct qr_slot_map slots;
 	struct qr_zpool pool;
+	struct qr_kept kept;
 	struct qr_log log;            /* used only if config.has_file */
 	struct qr_workspace workspaces[QR_MAX_WORKSPACES];
 	struct qr_reader readers[QR_MAX_READERS];
@@ -105,6 +116,14 @@ void qr_swap_read_items(struct qr_swap *swap, struct qr_reader *reader, void *co
 void qr_share_init(struct qr_swap *swap);
 void qr_share_note_loads(struct qr_swap *swap, uint32_t nr_file, uint32_t nr_other, uint64_t file_ns);
 uint32_t qr_share_frames(struct qr_swap *swap);
+
+/* kept.c. Takes the slot that was kept of a page with this content, with its reference; false if there is none. */
+void qr_kept_init(struct qr_kept *kept, struct qr_vmm *vmm);
+void qr_kept_destroy(struct qr_kept *kept);
+bool qr_kept_take(struct qr_swap *swap, const void *page, uint32_t *slot);
+/* Lets go of all kept slots; false if there were none. Never sleeps. */
+bool qr_kept_drop(struct qr_swap *swap);
+bool qr_kept_is_valid(struct qr_swap *swap);
 
 /* same.c: whether the page is one 64-bit word over and over; and such a page. */
 bool qr_same_test(const void *page, uint64_t *word);

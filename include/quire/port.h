@@ -186,6 +186,13 @@ int qr_port_decompress(enum qr_codec codec, const void *in, uint32_t len_bytes, 
 uint32_t qr_port_codec_workspace(enum qr_codec codec);
 /* 64-bit checksum of len bytes. */
 uint64_t qr_port_checksum(const void *data, uint32_t len_bytes);
+/* What a page can be known by: pages with equal digests have equal content. Of different pages two have the same with
+ * a probability of 2^-96 or less in any 96 of its bits, and no program can make such pages on purpose. False: this
+ * port has none, and no page is known again. Any context. */
+struct qr_digest {
+	uint64_t words[2];
+};
+bool qr_port_digest(struct qr_port *port, const void *page, struct qr_digest *digest);
 
 /* ---- Reports. Any context. ---- */
 enum qr_log_level { QR_LOG_ERROR, QR_LOG_WARN, QR_LOG_INFO, QR_LOG_DEBUG };

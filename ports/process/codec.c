@@ -11,7 +11,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#include <quire/port.h>
+#include "process.h"
 
 #include "base/base.h"
 
@@ -71,4 +71,16 @@ int qr_port_decompress(enum qr_codec codec, const void *in, uint32_t len_bytes, 
 uint64_t qr_port_checksum(const void *data, uint32_t len_bytes)
 {
 	return XXH3_64bits(data, len_bytes);
+}
+
+/* The secret is random, so that nobody can choose two pages with the same digest. */
+bool qr_port_digest(struct qr_port *port, const void *page, struct qr_digest *digest)
+{
+	XXH128_hash_t hash;
+
+	if (!port->has_digest_secret)
+		return false;
+	hash = XXH3_128bits_withSecret(page, QR_PAGE_SIZE, port->digest_secret, sizeof(port->digest_secret));
+	*digest = (struct qr_digest){{hash.low64, hash.high64}};
+	return true;
 }

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -241,6 +242,8 @@ static int manager_check(struct qr_manager *manager, const struct qr_options *op
 		strncpy(manager->swap_dir, options->swap_dir, sizeof(manager->swap_dir) - 1);
 	}
 	qr_inject_read_hooks(manager);
+	manager->port.has_digest_secret = getrandom(manager->port.digest_secret, sizeof(manager->port.digest_secret),
+						    0) == (ssize_t)sizeof(manager->port.digest_secret);
 	manager->options = *options;
 	manager->options.swap_dir = options->swap_dir ? manager->swap_dir : NULL;
 	manager->delivery = qr_delivery_choose(options->delivery);

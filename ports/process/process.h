@@ -62,6 +62,8 @@ struct qr_port {
 	bool has_move;           /* (I) UFFDIO_MOVE works (Linux 6.8) */
 	bool is_user_mode_only;  /* (I) faults inside system calls are not delivered */
 	bool has_fork_events;    /* (I) the kernel reports forks (needs CAP_SYS_PTRACE) */
+	bool has_digest_secret;  /* (I) */
+	uint8_t digest_secret[192]; /* (I) random; XXH3 asks for 136 bytes or more */
 	uint8_t *pool;           /* (I) slot of PFN 0, 2 MiB-aligned */
 	uint64_t pool_bytes;     /* (I) */
 	void *metadata;          /* (I) core's descriptors */

@@ -24,6 +24,8 @@ struct model {
 	uint32_t max_entries;
 	uint64_t next_page;
 	bool has_errors; /* reads may fail */
+	uint64_t returned[MAX_BATCH]; /* numbers of pages that came back, to be stored again */
+	uint32_t nr_returned;
 	uint32_t nr_full;
 	struct entry entries[MAX_ENTRIES];
 	uint64_t pages[MAX_BATCH][PAGE_BYTES / 8];
@@ -45,7 +47,10 @@ static void model_store(void)
 
 	nr = QR_MIN(nr, model.max_entries - model.nr);
 	for (uint32_t i = 0; i < nr; i++) {
-		numbers[i] = PAGE_NUMBER(below(NR_PAGE_KINDS), model.next_page++);
+		if (model.nr_returned && below(2))
+			numbers[i] = model.returned[--model.nr_returned];
+		else
+			numbers[i] = PAGE_NUMBER(below(NR_PAGE_KINDS), model.next_page++);
 		page_fill(model.pages[i], numbers[i]);
 		pages[i] = model.pages[i];
 	}
@@ -87,6 +92,25 @@ static void model_load(void)
 	}
 }
 
+/* A page comes back to memory; what is stored of it later is the same, or changed. */
+static void model_return(void)
+{
+	struct entry *entry = &model.entries[below(model.nr ? model.nr : 1)];
+	void *pages[1] = {model.pages[0]};
+	struct qr_digest digest;
+	int result;
+
+	if (model.nr == 0 || entry->refs != 1 || model.nr_returned == MAX_BATCH ||
+	    qr_swap_load(model.fixture.swap, &entry->slot, 1, pages, &result))
+		return;
+	if (qr_swap_digest(model.fixture.swap, entry->slot, pages[0], &digest))
+		qr_swap_keep(model.fixture.swap, entry->slot, &digest);
+	else
+		qr_swap_put(model.fixture.swap, entry->slot);
+	model.returned[model.nr_returned++] = entry->number + (below(4) ? 0 : NR_PAGE_KINDS << 20);
+	*entry = model.entries[--model.nr];
+}
+
 static void model_put(uint32_t nr)
 {
 	while (nr-- && model.nr) {
@@ -126,7 +150,7 @@ static void model_check(void)
 static void model_walk(uint32_t nr_steps)
 {
 	for (uint32_t step = 0; step < nr_steps && !tap_has_failed(); step++) {
-		switch (below(12)) {
+		switch (below(13)) {
 		case 0:
 		case 1:
 		case 2:
@@ -145,6 +169,10 @@ static void model_walk(uint32_t nr_steps)
 			break;
 		case 10:
 			model_get();
+			break;
+		case 11:
+			for (uint32_t i = below(14); i > 0; i--)
+				model_return();
 			break;
 		default:
 			if (below(8) == 0)
@@ -180,6 +208,7 @@ static void model_end(void)
 	while (model.nr)
 		model_put(1);
 	tap_check(qr_swap_is_valid(model.fixture.swap));
+	(void)qr_kept_drop(model.fixture.swap);
 	qr_swap_usage(model.fixture.swap, &usage);
 	tap_check_equal(usage.pool_frames, 0);
 	tap_check_equal(usage.file_bytes, 0);
