@@ -261,10 +261,10 @@ static bool heap_grow(uint32_t nr_online_seen)
 	qr_mutex_lock(&qr_heap.grow_lock);
 	page = qr_load_relaxed(&zone->nr_online); /* nothing is ever ballooned out */
 	nr = QR_MIN(HEAP_GROW_BYTES >> QR_PAGE_SHIFT, zone->nr_span - page);
+	/* page_kind: its pages cover more than what a step needs, so round out; it is only ever made usable. */
 	if (page != nr_online_seen) {
 		has_grown = true;
 	} else if (nr && qr_raw_commit(&zone->memmap[page], nr * sizeof(struct qr_frame)) &&
-		   /* The table's pages are larger than what a step covers: round out, it is only ever made usable. */
 		   qr_raw_commit((void *)QR_ALIGN_DOWN((uintptr_t)&qr_heap.page_kind[page], QR_PAGE_SIZE),
 				 QR_ALIGN_UP(nr, QR_PAGE_SIZE)) &&
 		   !qr_shim_manager(qr_manager_protect, heap_address(page), nr << QR_PAGE_SHIFT,

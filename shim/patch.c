@@ -27,8 +27,7 @@
 /* Instructions that move from before and behind the call at most. */
 #define MOVE_BEFORE 4u
 #define MOVE_BEHIND 3u
-/* Longest trampoline: the moved instructions, of 15 bytes at most, and 71 bytes
- * of its own. */
+/* Longest trampoline: the moved instructions, of 15 bytes at most, and 71 bytes of its own. */
 #define TRAMPOLINE_BYTES 176u
 #define PLACE_HEAD 16u /* the address of entry */
 /* A near jump reaches 2 GiB; the object itself may be large. */
@@ -45,8 +44,7 @@ struct object {
 	struct qr_patch *patch;
 	uintptr_t base;
 	uintptr_t text, text_end; /* the executable segment */
-	uintptr_t readable_end;   /* end of the last segment that cannot be written:
-                               jump tables lie below */
+	uintptr_t readable_end;   /* end of the last segment that cannot be written: jump tables lie below */
 	int text_prot;
 	const uint8_t *index; /* .eh_frame_hdr */
 	uint8_t *targets;     /* bit i: somebody jumps to text + i */
@@ -60,8 +58,7 @@ struct step {
 	struct qr_instruction what;
 };
 
-/* A system-call instruction with its neighbours: steps[nr_before] is the call.
- */
+/* A system-call instruction with its neighbours: steps[nr_before] is the call. */
 struct site {
 	struct step steps[MOVE_BEFORE + 1 + MOVE_BEHIND];
 	uint32_t nr_before, nr_steps;
@@ -148,8 +145,7 @@ static int object_rewrite(struct object *object)
 	return err;
 }
 
-/* The call itself: libc's own may be on its way through a trampoline that
- * cannot be executed yet. */
+/* The call itself: libc's own may be on its way through a trampoline that cannot be executed yet. */
 static bool protect(void *address, size_t length, int prot)
 {
 	return !qr_guard_raw(SYS_mprotect, (uintptr_t)address, length, (uintptr_t)prot, 0, 0, 0);
@@ -163,10 +159,9 @@ static int object_write(struct object *object)
 	if (!protect((void *)page, length, PROT_READ | PROT_WRITE | PROT_EXEC))
 		return QR_EACCES;
 	for_each_function(object, rewrite_function);
-  /* From here on calls of the object go through the trampolines. */
+	/* From here on calls of the object go through the trampolines. */
 	if (!protect(object->place, object->place_bytes, PROT_READ | PROT_EXEC))
-		qr_shim_die("a security policy forbids code in memory that was written; "
-			    "use --delivery thread");
+		qr_shim_die("a security policy forbids code in memory that was written; use --delivery thread");
 	return protect((void *)page, length, object->text_prot) ? 0 : QR_EACCES;
 }
 
@@ -183,34 +178,31 @@ static int32_t read_i32(const uint8_t *at)
 	return value;
 }
 
-/* The code that a signal handler returns to: 'S' in the augmentation string of
- * the common part. It stays as it is: debuggers know it by its bytes, and its
- * description begins a byte early. */
+/* The code that a signal handler returns to: 'S' in the augmentation string of the common part. It stays as it is:
+ * debuggers know it by its bytes, and its description begins a byte early. */
 static bool is_signal_return(const uint8_t *entry)
 {
-  /* length, a zero, version, string */
+	/* length, a zero, version, string */
 	const uint8_t *common = entry + 4 - read_i32(entry + 4);
 
 	return strchr((const char *)common + 9, 'S') != NULL;
 }
 
-/* Calls back for each function that the unwind index knows. An entry whose
- * frame description says otherwise is not understood and left out. */
+/* Calls back for each function that the unwind index knows. An entry whose frame description says otherwise is not
+ * understood and left out. */
 static void for_each_function(struct object *object, function_visitor visit)
 {
 	const uint8_t *index = object->index;
 	uint32_t nr;
 
-  /* version 1; the distance of .eh_frame; the number of entries; pairs of
-   * distances from here */
+	/* version 1; the distance of .eh_frame; the number of entries; pairs of distances from here */
 	if (index[0] != 1 || index[2] != PE_UDATA4 || index[3] != PE_DATAREL_SDATA4)
 		return;
 	nr = (uint32_t)read_i32(index + 8);
 	for (uint32_t i = 0; i < nr; i++) {
 		uintptr_t start = (uintptr_t)index + (uintptr_t)(intptr_t)read_i32(index + 12 + 8 * (size_t)i);
 		const uint8_t *entry = index + read_i32(index + 16 + 8 * (size_t)i);
-    /* length, distance to the common part, first address (as a distance from
-     * itself), size */
+		/* length, distance to the common part, first address (as a distance from itself), size */
 		uintptr_t first = (uintptr_t)(entry + 8) + (uintptr_t)(intptr_t)read_i32(entry + 8);
 		uintptr_t end = start + (uint32_t)read_i32(entry + 12);
 
@@ -235,9 +227,8 @@ static bool is_target(const struct object *object, uintptr_t at)
 	return object->targets[offset / 8] >> offset % 8 & 1;
 }
 
-/* Far branches, and addresses that may be those of jump tables, by their bytes
- * wherever they stand: decoding all code would take five times as long, and the
- * few targets that are none do no harm. */
+/* Far branches, and addresses that may be those of jump tables, by their bytes wherever they stand: decoding all code
+ * would take five times as long, and the few targets that are none do no harm. */
 static void note_far_targets(struct object *object)
 {
 	const uint8_t *code = (const uint8_t *)object->text;
@@ -253,8 +244,7 @@ static void note_far_targets(struct object *object)
 	}
 }
 
-/* Near branches. They reach 128 bytes, so that only functions beside a system
- * call matter. */
+/* Near branches. They reach 128 bytes, so that only functions beside a system call matter. */
 static void note_near_targets(struct object *object, uintptr_t start, uintptr_t end)
 {
 	uintptr_t from = QR_MAX(start - QR_MIN(start, NEAR_REACH), object->text);
@@ -272,9 +262,8 @@ static void note_near_targets(struct object *object, uintptr_t start, uintptr_t 
 	}
 }
 
-/* What an address is taken of may be a jump table: distances from its own
- * start. Other data rarely looks like one, and a target too many does no harm.
- */
+/* What an address is taken of may be a jump table: distances from its own start. Other data rarely looks like one, and
+ * a target too many does no harm. */
 static void note_table(struct object *object, uintptr_t table)
 {
 	bool is_code = table >= object->text && table < object->text_end;
@@ -354,8 +343,7 @@ static bool site_is_guarded(const struct object *object, const struct site *site
 	return (uint32_t)number < object->patch->nr_calls && object->patch->is_guarded[number];
 }
 
-/* Moves as few instructions as possible, rather from before the call than from
- * behind. */
+/* Moves as few instructions as possible, rather from before the call than from behind. */
 static bool site_rewrite(struct object *object, const struct site *site)
 {
 	for (uint32_t nr_moved = 0; nr_moved <= MOVE_BEFORE + MOVE_BEHIND; nr_moved++) {
@@ -400,8 +388,7 @@ static uint8_t *put_near(uint8_t *at, const void *opcode, size_t nr_opcode, uint
 	return put(at, &distance, sizeof(distance));
 }
 
-/* The steps move to a new trampoline, which asks whether the call is guarded,
- * and a jump takes their place. */
+/* The steps move to a new trampoline, which asks whether the call is guarded, and a jump takes their place. */
 static void write_trampoline(struct object *object, const struct step *steps, uint32_t nr_before, uint32_t nr)
 {
 	const struct step *last = &steps[nr - 1], *call = &steps[nr_before];
@@ -417,8 +404,7 @@ static void write_trampoline(struct object *object, const struct step *steps, ui
 	at = put(at, &table, sizeof(table));
 	at = put(at, "\x41\x80\x3c\x0b\x00", 5);  /* cmpb $0, (%r11, %rcx) */
 	table_jump = at = put(at, "\x74\x00", 2); /* je plain */
-  /* lea resume(%rip), %r11: behind itself, the movabs, the jump and the plain
-   * call */
+	/* lea resume(%rip), %r11: behind itself, the movabs, the jump and the plain call */
 	at = put_near(at, "\x4c\x8d\x1d", 3, (uintptr_t)at + 7 + 10 + 6 + 2);
 	at = put(at, "\x48\xb9", 2); /* movabs $behind, %rcx */
 	at = put(at, &behind, sizeof(behind));
@@ -434,8 +420,7 @@ static void write_trampoline(struct object *object, const struct step *steps, ui
 	(void)put_near((uint8_t *)first, "\xe9", 1, (uintptr_t)start);
 }
 
-/* Address space that near jumps of the object reach; it begins with the address
- * of entry. */
+/* Address space that near jumps of the object reach; it begins with the address of entry. */
 static bool find_place(struct object *object)
 {
 	size_t length = QR_ALIGN_UP((size_t)object->nr_calls * TRAMPOLINE_BYTES + PLACE_HEAD, QR_PAGE_SIZE);

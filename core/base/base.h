@@ -1,6 +1,6 @@
 /*
- * The freestanding ground that core stands on: integer types, page geometry,
- * error codes, assertions, bit helpers. Nothing here needs a libc.
+ * The freestanding ground that core stands on: integer types, page geometry, error codes, assertions, bit helpers.
+ * Nothing here needs a libc.
  */
 #ifndef QR_CORE_BASE_H
 #define QR_CORE_BASE_H
