@@ -1,4 +1,4 @@
-/* The command line: its commands, its exit statuses, how it speaks and how it prints numbers. */
+/* The command line: its commands, its exit statuses, how it speaks and how it prints numbers; its clock. */
 #ifndef QR_CLI_H
 #define QR_CLI_H
 
@@ -33,5 +33,8 @@ void qr_cli_say(const char *format, ...) QR_PRINTF(1, 2);
 char *qr_cli_format_bytes(char buffer[QR_CLI_NUMBER_MAX], uint64_t bytes);
 /* "81,234" */
 char *qr_cli_format_count(char buffer[QR_CLI_NUMBER_MAX], uint64_t count);
+
+/* Seconds of CLOCK_MONOTONIC. */
+double qr_cli_seconds(void);
 
 #endif

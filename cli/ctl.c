@@ -13,10 +13,10 @@
 #include <time.h>
 
 #include "attach.h"
+#include "bar.h"
 #include "cli.h"
 #include "ctl.h"
 #include "options.h"
-#include "replay/progress.h"
 
 #define FAILED 1
 /* Looks at a tree that shrinks; its processes act as often. */
@@ -32,14 +32,13 @@ struct ctl_options {
 };
 
 static bool parse(int argc, char **argv, struct ctl_options *options);
-static bool take_option(int letter, char **argv, struct ctl_options *options);
+static bool take_option(int letter, struct ctl_options *options);
 static bool take_ram(const char *value, struct ctl_options *options);
 static bool take_wait(const char *value, struct ctl_options *options);
 static bool is_possible(const struct qr_domain *domain, const struct ctl_options *options);
 static bool is_below_groups(const struct qr_domain *domain, uint64_t ram_bytes);
 static int await(const struct qr_domain *domain, const struct ctl_options *options);
 static void say_missed(const struct qr_domain *domain, const struct ctl_options *options);
-static double now_seconds(void);
 
 int qr_cli_ctl(int argc, char **argv)
 {
@@ -89,7 +88,11 @@ static bool parse(int argc, char **argv, struct ctl_options *options)
 	optind = 0;
 	opterr = 0;
 	while ((letter = getopt_long(argc, argv, ":r:w::qh", known, NULL)) != -1) {
-		if (!take_option(letter, argv, options))
+		if (letter == '?' || letter == ':') {
+			qr_options_say_bad(letter, argv, known);
+			return false;
+		}
+		if (!take_option(letter, options))
 			return false;
 	}
 	if (options->is_help)
@@ -107,7 +110,7 @@ static bool parse(int argc, char **argv, struct ctl_options *options)
 	return false;
 }
 
-static bool take_option(int letter, char **argv, struct ctl_options *options)
+static bool take_option(int letter, struct ctl_options *options)
 {
 	switch (letter) {
 	case 'r':
@@ -117,15 +120,9 @@ static bool take_option(int letter, char **argv, struct ctl_options *options)
 	case 'q':
 		options->is_quiet = true;
 		return true;
-	case 'h':
+	default:
 		options->is_help = true;
 		return true;
-	case ':':
-		qr_cli_say("ctl: option '%s' needs a value; see: quire ctl --help", argv[optind - 1]);
-		return false;
-	default:
-		qr_cli_say("ctl: unknown option '%s'; see: quire ctl --help", argv[optind - 1]);
-		return false;
 	}
 }
 
@@ -199,20 +196,20 @@ static bool is_below_groups(const struct qr_domain *domain, uint64_t ram_bytes)
 static int await(const struct qr_domain *domain, const struct ctl_options *options)
 {
 	const struct timespec look = {.tv_nsec = LOOK_NS};
-	double end = now_seconds() + options->wait_seconds;
+	double end = qr_cli_seconds() + options->wait_seconds;
 	uint64_t first = qr_ctl_excess_bytes(domain), excess = first;
-	struct qr_replay_progress progress = {0};
+	struct qr_bar progress = {0};
 	char what[QR_CLI_NUMBER_MAX + 32], number[QR_CLI_NUMBER_MAX];
 
-	qr_replay_progress_start(&progress, options->is_quiet, what);
-	while (excess && now_seconds() < end) {
+	qr_bar_start(&progress, options->is_quiet, what);
+	while (excess && qr_cli_seconds() < end) {
 		(void)snprintf(what, sizeof(what), "%s above the budget", qr_cli_format_bytes(number, excess));
 		first = QR_MAX(first, excess);
-		qr_replay_progress_draw(&progress, 1 - (double)excess / (double)first);
+		qr_bar_draw(&progress, 1 - (double)excess / (double)first);
 		(void)nanosleep(&look, NULL);
 		excess = qr_ctl_excess_bytes(domain);
 	}
-	qr_replay_progress_clear(&progress);
+	qr_bar_clear(&progress);
 	if (!excess)
 		return 0;
 	say_missed(domain, options);
@@ -230,12 +227,4 @@ static void say_missed(const struct qr_domain *domain, const struct ctl_options 
 		   qr_cli_format_bytes(excess, qr_ctl_excess_bytes(domain)), holder.pid, holder.command,
 		   qr_cli_format_bytes(held, holder.resident_bytes),
 		   holder.is_stopped ? " and is stopped: it gives memory back when it goes on" : "");
-}
-
-static double now_seconds(void)
-{
-	struct timespec time;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &time);
-	return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }

@@ -1,7 +1,7 @@
-/* Messages and numbers for people. */
+/* Messages and numbers for people, and the clock behind them. */
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
+#include <time.h>
 
 #include "cli.h"
 
@@ -44,4 +44,12 @@ char *qr_cli_format_count(char buffer[QR_CLI_NUMBER_MAX], uint64_t count)
 	}
 	*out = '\0';
 	return buffer;
+}
+
+double qr_cli_seconds(void)
+{
+	struct timespec time;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &time);
+	return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }

@@ -1,17 +1,18 @@
 /* Parsing of command lines with getopt_long(3); the messages are our own: they name the option and the remedy. */
-#include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "cli.h"
+#include "lab/words.h"
 #include "options.h"
 
 static bool take_run_option(int letter, const char *value, struct qr_run_options *options);
 static bool take_ram(const char *value, struct qr_run_options *options);
 static bool take_group(const char *value, struct qr_run_options *options);
 static bool take_name(const char *option, const char *value, const char *const *names, unsigned nr, uint32_t *out);
-static void say_bad_option(char **argv, int letter);
+static bool has_needless_value(const char *word, const struct option *known);
+static void say_unknown(const char *command, const char *word, const struct option *known);
 
 static const char *const compression_names[] = {"lz4", "zstd", "none"};   /* [enum qr_compression] */
 static const char *const delivery_names[] = {"auto", "thread", "signal"}; /* [enum qr_delivery] */
@@ -39,7 +40,7 @@ bool qr_options_parse_run(int argc, char **argv, struct qr_run_options *options)
 	/* '+': what follows the program's name is the program's. */
 	while ((letter = getopt_long(argc, argv, "+:r:s:qh", known, NULL)) != -1) {
 		if (letter == '?' || letter == ':') {
-			say_bad_option(argv, letter);
+			qr_options_say_bad(letter, argv, known);
 			return false;
 		}
 		if (!take_run_option(letter, optarg, options))
@@ -168,7 +169,7 @@ bool qr_options_parse_plain(int argc, char **argv, bool takes_operand, struct qr
 	opterr = 0;
 	while ((letter = getopt_long(argc, argv, ":hj", known, NULL)) != -1) {
 		if (letter == '?' || letter == ':') {
-			say_bad_option(argv, letter);
+			qr_options_say_bad(letter, argv, known);
 			return false;
 		}
 		options->is_json |= letter == 'j';
@@ -183,17 +184,46 @@ bool qr_options_parse_plain(int argc, char **argv, bool takes_operand, struct qr
 	return true;
 }
 
-static void say_bad_option(char **argv, int letter)
+void qr_options_say_bad(int letter, char **argv, const struct option *known)
 {
-	/* An unknown letter may stand in the middle of a group; getopt then has not moved on yet. */
-	if (letter == '?' && optopt && !strchr("rsqhj", optopt) && strncmp(argv[optind - 1], "--", 2))
+	const char *word = argv[optind - 1];
+
+	if (letter == ':')
+		qr_cli_say("%s: option '%s' needs a value; see: quire %s --help", argv[0], word, argv[0]);
+	else if (optopt && has_needless_value(word, known))
+		qr_cli_say("%s: option '%s' takes no value; see: quire %s --help", argv[0], word, argv[0]);
+	else if (optopt) /* a letter, maybe in the middle of a word: then getopt_long(3) has not moved on yet */
 		qr_cli_say("%s: unknown option '-%c'; see: quire %s --help", argv[0], optopt, argv[0]);
-	else if (letter == ':')
-		qr_cli_say("%s: option '%s' needs a value; see: quire %s --help", argv[0], argv[optind - 1], argv[0]);
-	else if (optopt)
-		qr_cli_say("%s: option '%s' takes no value; see: quire %s --help", argv[0], argv[optind - 1], argv[0]);
 	else
-		qr_cli_say("%s: unknown option '%s'; see: quire %s --help", argv[0], argv[optind - 1], argv[0]);
+		say_unknown(argv[0], word, known);
+}
+
+/* Whether the word is --NAME=VALUE of the option whose letter is optopt. */
+static bool has_needless_value(const char *word, const struct option *known)
+{
+	if (strncmp(word, "--", 2) || !strchr(word, '='))
+		return false;
+	while (known->name && (known->val != optopt || strncmp(known->name, word + 2, strcspn(word + 2, "="))))
+		known++;
+	return known->name != NULL;
+}
+
+static void say_unknown(const char *command, const char *word, const struct option *known)
+{
+	json_t *names = json_array();
+	char *name = qr_lab_format("%.*s", (int)strcspn(word + 2, "="), word + 2);
+	const char *nearest;
+
+	for (; known->name; known++)
+		(void)json_array_append_new(names, json_string(known->name));
+	nearest = qr_lab_nearest(names, name);
+	if (nearest)
+		qr_cli_say("%s: unknown option '--%s'; did you mean '--%s'? See: quire %s --help", command, name,
+			   nearest, command);
+	else
+		qr_cli_say("%s: unknown option '--%s'; see: quire %s --help", command, name, command);
+	free(name);
+	json_decref(names);
 }
 
 bool qr_options_parse_size(const char *text, uint64_t *bytes)

@@ -1,7 +1,8 @@
-/* The options of `quire run`, and sizes as people write them. */
+/* The options of `quire run`, what all commands say of wrong ones, and sizes as people write them. */
 #ifndef QR_CLI_OPTIONS_H
 #define QR_CLI_OPTIONS_H
 
+#include <getopt.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -38,6 +39,10 @@ struct qr_plain_options {
 	const char *operand; /* NULL: none */
 };
 bool qr_options_parse_plain(int argc, char **argv, bool takes_operand, struct qr_plain_options *options);
+
+/* Says what is wrong with the option at which getopt_long(3) stopped with letter, '?' or ':', in the command argv[0];
+ * known are those that there are. */
+void qr_options_say_bad(int letter, char **argv, const struct option *known);
 
 /* "512M", "2G", "1.5GiB", "1048576": K, M, G, T and KiB ... TiB are powers of 1024, KB ... TB of 1000. Returns false
  * if it does not parse or does not fit in 64 bits. */

@@ -10,10 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cli.h"
+#include "options.h"
 #include "record.h"
 #include "run.h"
 
@@ -36,14 +36,13 @@ struct recording {
 };
 
 static bool parse(int argc, char **argv, struct recording *recording);
-static bool take_option(int letter, char **argv, struct recording *recording);
+static bool take_option(int letter, struct recording *recording);
 static void pass_on(struct recording *recording, const char *option, char *value);
 static int record(struct recording *recording);
 static int finish(struct recording *recording, int status);
 static void on_ready(void *argument, struct qr_domain *domain);
 static void on_tick(void *argument);
 static void write_entry(struct recording *recording, uint64_t object);
-static double now_seconds(void);
 
 int qr_cli_record(int argc, char **argv)
 {
@@ -81,7 +80,11 @@ static bool parse(int argc, char **argv, struct recording *recording)
 	optind = 0;
 	opterr = 0;
 	while ((letter = getopt_long(argc, argv, "+:o:r:s:qh", known, NULL)) != -1) {
-		if (!take_option(letter, argv, recording))
+		if (letter == '?' || letter == ':') {
+			qr_options_say_bad(letter, argv, known);
+			return false;
+		}
+		if (!take_option(letter, recording))
 			return false;
 	}
 	if (recording->is_help)
@@ -96,7 +99,7 @@ static bool parse(int argc, char **argv, struct recording *recording)
 	return true;
 }
 
-static bool take_option(int letter, char **argv, struct recording *recording)
+static bool take_option(int letter, struct recording *recording)
 {
 	switch (letter) {
 	case 'o':
@@ -121,15 +124,9 @@ static bool take_option(int letter, char **argv, struct recording *recording)
 		recording->is_quiet = true;
 		pass_on(recording, "--quiet", NULL);
 		return true;
-	case 'h':
+	default:
 		recording->is_help = true;
 		return true;
-	case ':':
-		qr_cli_say("record: option '%s' needs a value; see: quire record --help", argv[optind - 1]);
-		return false;
-	default:
-		qr_cli_say("record: unknown option '%s'; see: quire record --help", argv[optind - 1]);
-		return false;
 	}
 }
 
@@ -151,7 +148,7 @@ static int record(struct recording *recording)
 	}
 	recording->file = fopen(recording->path, "we");
 	if (recording->file) {
-		recording->started = now_seconds();
+		recording->started = qr_cli_seconds();
 		status = finish(recording, qr_run_hooked(recording->run_argc, recording->run_argv, &hooks));
 	} else {
 		qr_cli_say("record: %s: %s", recording->path, strerror(errno));
@@ -224,7 +221,7 @@ static void write_entry(struct recording *recording, uint64_t object)
 	if (recording->is_text) {
 		is_written = fprintf(recording->file, "%llu\n", (unsigned long long)object) > 0;
 	} else {
-		at = put_little_endian(at, (uint64_t)(now_seconds() - recording->started), 4);
+		at = put_little_endian(at, (uint64_t)(qr_cli_seconds() - recording->started), 4);
 		at = put_little_endian(at, object, 8);
 		at = put_little_endian(at, QR_PAGE_SIZE, 4);
 		(void)put_little_endian(at, UINT64_MAX, 8);
@@ -234,12 +231,4 @@ static void write_entry(struct recording *recording, uint64_t object)
 		recording->nr_written++;
 	else
 		recording->error = errno;
-}
-
-static double now_seconds(void)
-{
-	struct timespec time;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &time);
-	return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "lab/table.h"
 #include "options.h"
 #include "report.h"
 
@@ -14,7 +15,6 @@ static int write_charts(FILE *file, const struct qr_sampler *sampler, const stru
 static void fill_rates(const struct qr_sampler *sampler, double *rates, size_t offset, double scale);
 static void write_processes(FILE *file, const struct qr_sampler *sampler);
 static void write_counters(FILE *file, const struct qr_totals *totals);
-static void write_text(FILE *file, const char *text);
 static void write_command(FILE *file, char **program);
 
 /* An array of nr doubles per line that is drawn. */
@@ -51,7 +51,7 @@ static void write_head(FILE *file, const struct qr_run_result *result)
 	(void)fputs("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
 		    "<meta name=\"viewport\" content=\"width=device-width\">\n<title>quire: ",
 		    file);
-	write_text(file, result->program[0]);
+	qr_html_put(file, result->program[0]);
 	(void)fprintf(file, "</title>\n<style>%s</style>\n</head>\n<body>\n<h1>quire run</h1>\n<p><code>", style);
 	write_command(file, result->program);
 	(void)fputs("</code></p>\n", file);
@@ -78,7 +78,7 @@ static void write_facts(FILE *file, const struct qr_sampler *sampler, const stru
 		      qr_cli_format_bytes(second, counters[QR_STAT_swapin_pages] << QR_PAGE_SHIFT),
 		      qr_cli_format_bytes(third, counters[QR_STAT_file_written_bytes]));
 	(void)fputs("<tr><td>Swap</td><td class=\"text\">", file);
-	write_text(file, shared->swap_dir[0] ? shared->swap_dir : "none");
+	qr_html_put(file, shared->swap_dir[0] ? shared->swap_dir : "none");
 	if (shared->options.swap_bytes)
 		(void)fprintf(file, ", at most %s", qr_cli_format_bytes(first, shared->options.swap_bytes));
 	(void)fprintf(file, "; compression %s; delivery %s</td></tr>\n",
@@ -166,7 +166,7 @@ static void write_processes(FILE *file, const struct qr_sampler *sampler)
 		const struct qr_sampled_process *row = &sampler->processes[i];
 
 		(void)fprintf(file, "<tr><td>%d</td><td class=\"text\">", (int)row->pid);
-		write_text(file, row->command);
+		qr_html_put(file, row->command);
 		(void)fprintf(file, "</td><td>%.1f s</td><td>%.1f s</td><td>%s</td>", row->first_seen, row->last_seen,
 			      qr_cli_format_bytes(number, row->peak_bytes));
 		(void)fprintf(file, "<td>%s</td>", qr_cli_format_count(number, row->faults));
@@ -196,29 +196,6 @@ static void write_command(FILE *file, char **program)
 	for (char **word = program; *word; word++) {
 		if (word != program)
 			(void)fputc(' ', file);
-		write_text(file, *word);
-	}
-}
-
-/* Names of programs and directories are anybody's text. */
-static void write_text(FILE *file, const char *text)
-{
-	for (; *text; text++) {
-		switch (*text) {
-		case '<':
-			(void)fputs("&lt;", file);
-			break;
-		case '>':
-			(void)fputs("&gt;", file);
-			break;
-		case '&':
-			(void)fputs("&amp;", file);
-			break;
-		case '"':
-			(void)fputs("&quot;", file);
-			break;
-		default:
-			(void)fputc(*text, file);
-		}
+		qr_html_put(file, *word);
 	}
 }

@@ -3,17 +3,17 @@
 #define QR_CLI_LAB_PROGRESS_H
 
 #include "lab/plan.h"
+#include "bar.h"
 
 struct qr_lab_progress {
-	bool is_bar;
+	struct qr_bar bar;
+	char what[48];
 	bool is_quiet;
 	unsigned nr_cells; /* to run */
 	unsigned nr_done;
 	unsigned nr_running;
 	double weight;      /* of all cells; see qr_lab_cell_weight() */
 	double weight_done;
-	double started;     /* seconds, CLOCK_MONOTONIC */
-	double drawn;
 };
 
 /* What a cell costs in comparison with others: simulated CPUs times virtual time. */

@@ -8,6 +8,7 @@
 #include "cli.h"
 #include "lab/request.h"
 #include "lab/words.h"
+#include "options.h"
 
 enum { OPTION_CHOICE = 1000 }; /* and up: index of the mechanism */
 
@@ -31,7 +32,6 @@ static bool take_param(struct qr_lab_request *request, const char *value);
 static bool finish(struct qr_lab_request *request, const struct qr_catalog *catalog, char **operands);
 static bool check_params(const struct qr_lab_request *request);
 static json_t *split(const char *list);
-static void say_bad_option(const struct qr_catalog *catalog, int letter, const char *word);
 
 int qr_lab_request_parse(int argc, char **argv, const struct qr_catalog *catalog, struct qr_lab_request *request)
 {
@@ -53,7 +53,7 @@ int qr_lab_request_parse(int argc, char **argv, const struct qr_catalog *catalog
 	while (is_right && (letter = getopt_long(argc, argv, SHORT_OPTIONS, options, NULL)) != -1) {
 		is_right = letter != '?' && letter != ':';
 		if (!is_right)
-			say_bad_option(catalog, letter, argv[optind - 1]);
+			qr_options_say_bad(letter, argv, options);
 		is_right = is_right && take_option(request, catalog, letter, optarg);
 	}
 	free(options);
@@ -258,34 +258,4 @@ static json_t *split(const char *list)
 	}
 	free(copy);
 	return words;
-}
-
-static void say_bad_option(const struct qr_catalog *catalog, int letter, const char *word)
-{
-	json_t *names = json_array();
-	const json_t *choice;
-	const char *nearest;
-	char *copy;
-	size_t i;
-
-	if (letter == ':' || strncmp(word, "--", 2)) {
-		qr_cli_say(letter == ':' ? "lab: option '%s' needs a value; see: quire lab --help"
-					 : "lab: unknown option '%s'; see: quire lab --help",
-			   word);
-		json_decref(names);
-		return;
-	}
-	for (i = 0; i < QR_ARRAY_SIZE(fixed); i++)
-		(void)json_array_append_new(names, json_string(fixed[i].name));
-	json_array_foreach(catalog->choices, i, choice)(void)
-		json_array_append_new(names, json_string(qr_lab_name_of(choice)));
-	copy = qr_lab_format("%.*s", (int)strcspn(word + 2, "="), word + 2);
-	nearest = qr_lab_nearest(names, copy);
-	if (qr_catalog_find(names, copy))
-		qr_cli_say("lab: option '--%s' takes no value; see: quire lab --help", copy);
-	else
-		qr_cli_say("lab: unknown option or mechanism '--%s'%s%s%s; see: quire lab list", copy,
-			   nearest ? "; did you mean '--" : "", nearest ? nearest : "", nearest ? "'?" : "");
-	free(copy);
-	json_decref(names);
 }

@@ -45,12 +45,11 @@ static pid_t start_job(struct work *work, unsigned nr_cells, unsigned job, unsig
 static int run_job(struct work *work);
 static int start_cell(struct state *state, const struct qr_spool *spool);
 static void run_chunk(struct state *state, const uint32_t *pages, const uint64_t *next, size_t nr, size_t nr_uncounted);
-static int wait_for(pid_t *pids, unsigned nr_jobs, const struct shared *shared, double total,
-		    struct qr_replay_progress *progress);
+static int wait_for(pid_t *pids, unsigned nr_jobs, const struct shared *shared, double total, struct qr_bar *progress);
 static int status_of(int wait_status);
 
 int qr_replay_run_cells(const struct qr_spool *spool, struct qr_replay_cell *cells, unsigned nr_cells,
-			uint64_t nr_warmup, unsigned nr_jobs, struct qr_replay_progress *progress)
+			uint64_t nr_warmup, unsigned nr_jobs, struct qr_bar *progress)
 {
 	size_t nr_bytes = sizeof(struct shared) + nr_cells * sizeof(*cells);
 	struct shared *shared = mmap(NULL, nr_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -156,8 +155,7 @@ static void run_chunk(struct state *state, const uint32_t *pages, const uint64_t
 }
 
 /* Until all have ended; the first that fails decides. */
-static int wait_for(pid_t *pids, unsigned nr_jobs, const struct shared *shared, double total,
-		    struct qr_replay_progress *progress)
+static int wait_for(pid_t *pids, unsigned nr_jobs, const struct shared *shared, double total, struct qr_bar *progress)
 {
 	const struct timespec tick = {0, TICK_NS};
 	unsigned nr_left = nr_jobs;
@@ -183,7 +181,7 @@ static int wait_for(pid_t *pids, unsigned nr_jobs, const struct shared *shared, 
 			if (pids[job] > 0)
 				(void)kill(pids[job], SIGKILL);
 		}
-		qr_replay_progress_draw(progress, (double)qr_load_relaxed(&shared->nr_done) / total);
+		qr_bar_draw(progress, (double)qr_load_relaxed(&shared->nr_done) / total);
 		if (nr_left)
 			(void)nanosleep(&tick, NULL);
 	}

@@ -2,8 +2,8 @@
 #ifndef QR_CLI_REPLAY_CELLS_H
 #define QR_CLI_REPLAY_CELLS_H
 
+#include "bar.h"
 #include "lru/policy.h"
-#include "replay/progress.h"
 #include "replay/spool.h"
 
 #define QR_REPLAY_MAX_JOBS 64u
@@ -21,6 +21,6 @@ struct qr_replay_cell {
 /* Runs all cells over the spool in one pass each, nr_jobs processes at a time; accesses below nr_warmup do not count.
  * Returns 0, QR_EXIT_FAILED after saying what went wrong, or 128 plus the signal that ended it. */
 int qr_replay_run_cells(const struct qr_spool *spool, struct qr_replay_cell *cells, unsigned nr_cells,
-			uint64_t nr_warmup, unsigned nr_jobs, struct qr_replay_progress *progress);
+			uint64_t nr_warmup, unsigned nr_jobs, struct qr_bar *progress);
 
 #endif

@@ -17,9 +17,9 @@
 static int replay(const struct qr_replay_request *request);
 static int replay_trace(const struct qr_replay_request *request, const char *path, struct qr_replay_result *result);
 static int read_trace(const struct qr_replay_request *request, const char *path, struct qr_replay_result *result,
-		      struct qr_spool *spool, struct qr_replay_progress *progress);
+		      struct qr_spool *spool, struct qr_bar *progress);
 static int run_cells(const struct qr_replay_request *request, const char *path, struct qr_replay_result *result,
-		     struct qr_spool *spool, struct qr_replay_progress *progress);
+		     struct qr_spool *spool, struct qr_bar *progress);
 static bool lay_out(const struct qr_replay_request *request, struct qr_replay_result *result);
 static void draw(void *progress, double fraction);
 static int show(const struct qr_replay_request *request, const struct qr_replay_result *results);
@@ -69,13 +69,13 @@ static int replay(const struct qr_replay_request *request)
 /* Returns 1 for a trace that cannot be read. */
 static int replay_trace(const struct qr_replay_request *request, const char *path, struct qr_replay_result *result)
 {
-	struct qr_replay_progress progress = {.is_bar = false};
+	struct qr_bar progress = {.is_shown = false};
 	struct qr_spool spool = {.fd = -1, .next_fd = -1};
 	int status = read_trace(request, path, result, &spool, &progress);
 
 	if (!status)
 		status = run_cells(request, path, result, &spool, &progress);
-	qr_replay_progress_clear(&progress);
+	qr_bar_clear(&progress);
 	qr_spool_close(&spool);
 	if (status) {
 		free(result->cells);
@@ -85,7 +85,7 @@ static int replay_trace(const struct qr_replay_request *request, const char *pat
 }
 
 static int read_trace(const struct qr_replay_request *request, const char *path, struct qr_replay_result *result,
-		      struct qr_spool *spool, struct qr_replay_progress *progress)
+		      struct qr_spool *spool, struct qr_bar *progress)
 {
 	char error[QR_REPLAY_ERROR_MAX] = "";
 	struct qr_source *source = qr_source_open(path, error);
@@ -93,7 +93,7 @@ static int read_trace(const struct qr_replay_request *request, const char *path,
 	int status = -1;
 
 	if (source) {
-		qr_replay_progress_start(progress, request->is_quiet, "reading");
+		qr_bar_start(progress, request->is_quiet, "reading");
 		status = qr_trace_open(&trace, source, request->format, qr_log2_u64(request->page_size), error);
 		if (!status)
 			status = qr_spool_make(spool, &trace, request->limit, draw, progress);
@@ -103,7 +103,7 @@ static int read_trace(const struct qr_replay_request *request, const char *path,
 	result->path = path;
 	result->nr_accesses = spool->nr;
 	result->nr_pages = spool->nr_pages;
-	qr_replay_progress_clear(progress);
+	qr_bar_clear(progress);
 	if (!status && spool->nr)
 		return 0;
 	if (spool->nr)
@@ -115,7 +115,7 @@ static int read_trace(const struct qr_replay_request *request, const char *path,
 }
 
 static int run_cells(const struct qr_replay_request *request, const char *path, struct qr_replay_result *result,
-		     struct qr_spool *spool, struct qr_replay_progress *progress)
+		     struct qr_spool *spool, struct qr_bar *progress)
 {
 	uint64_t nr_warmup = (uint64_t)((double)spool->nr * request->warmup_percent / 100);
 	char error[QR_REPLAY_ERROR_MAX] = "";
@@ -127,13 +127,13 @@ static int run_cells(const struct qr_replay_request *request, const char *path, 
 	for (unsigned policy = 0; policy < request->nr_policies; policy++)
 		has_min |= !request->policies[policy];
 	if (has_min) {
-		qr_replay_progress_start(progress, request->is_quiet, "looking ahead");
+		qr_bar_start(progress, request->is_quiet, "looking ahead");
 		if (qr_spool_make_next(spool, draw, progress, error)) {
 			qr_cli_say("replay: %s: %s", path, error);
 			return QR_EXIT_FAILED;
 		}
 	}
-	qr_replay_progress_start(progress, request->is_quiet, "replaying");
+	qr_bar_start(progress, request->is_quiet, "replaying");
 	return qr_replay_run_cells(spool, result->cells, request->nr_policies * request->nr_sizes, nr_warmup,
 				   request->nr_jobs, progress);
 }
@@ -165,7 +165,7 @@ static bool lay_out(const struct qr_replay_request *request, struct qr_replay_re
 
 static void draw(void *progress, double fraction)
 {
-	qr_replay_progress_draw(progress, fraction);
+	qr_bar_draw(progress, fraction);
 }
 
 static int show(const struct qr_replay_request *request, const struct qr_replay_result *results)

@@ -53,7 +53,6 @@ static bool take_pattern(struct qr_replay_request *request, const char *value);
 static bool take_number(const char *option, const char *value, uint64_t most, uint64_t *number);
 static bool finish(struct qr_replay_request *request, char **operands);
 static void say_unknown(const char *what, const char *name, json_t *names);
-static void say_bad_option(int letter, const char *word);
 
 int qr_replay_request_parse(int argc, char **argv, struct qr_replay_request *request)
 {
@@ -72,7 +71,7 @@ int qr_replay_request_parse(int argc, char **argv, struct qr_replay_request *req
 	while (is_right && (letter = getopt_long(argc, argv, ":jqh", known, NULL)) != -1) {
 		is_right = letter != '?' && letter != ':';
 		if (!is_right)
-			say_bad_option(letter, argv[optind - 1]);
+			qr_options_say_bad(letter, argv, known);
 		is_right = is_right && take_option(request, letter, optarg);
 	}
 	return is_right && (request->is_help || finish(request, argv + optind)) ? 0 : QR_EXIT_FAILED;
@@ -317,29 +316,5 @@ static void say_unknown(const char *what, const char *name, json_t *names)
 	else
 		qr_cli_say("replay: unknown %s '%s'; there are %s", what, name, list);
 	free(list);
-	json_decref(names);
-}
-
-static void say_bad_option(int letter, const char *word)
-{
-	json_t *names;
-	const char *nearest;
-
-	if (letter == ':') {
-		qr_cli_say("replay: option '%s' needs a value; see: quire replay --help", word);
-		return;
-	}
-	if (!strncmp(word, "--", 2) && optopt) {
-		qr_cli_say("replay: option '%s' takes no value; see: quire replay --help", word);
-		return;
-	}
-	names = json_array();
-	for (unsigned i = 0; known[i].name; i++)
-		(void)json_array_append_new(names, json_string(known[i].name));
-	nearest = strncmp(word, "--", 2) ? NULL : qr_lab_nearest(names, word + 2);
-	if (nearest)
-		qr_cli_say("replay: unknown option '%s'; did you mean '--%s'? See: quire replay --help", word, nearest);
-	else
-		qr_cli_say("replay: unknown option '%s'; see: quire replay --help", word);
 	json_decref(names);
 }

@@ -37,9 +37,16 @@ shows "^Usage: quire COMMAND" help
 shows "^Usage: quire COMMAND" --help
 shows "^quire [0-9]+\.[0-9]+" version
 shows "^quire [0-9]+\.[0-9]+" --version
-for command in run stat ctl doctor lab claims record version help; do
+for command in run stat ctl doctor lab claims replay record version help; do
 	shows "^Usage: quire $command" help "$command"
 	shows "^Usage: quire $command" "$command" --help
+done
+for command in run stat ctl doctor lab claims replay record; do
+	"$QUIRE" help $command | sed -nE 's/^ +(-[a-z], )?(--[a-z][a-z-]*).*/\2/p' | sort >"$work/helped"
+	grep '^\.It Fl' "$root/packaging/man/quire-$command.1" | grep -oE 'Fl -[a-z][a-z-]*' | sed 's/Fl /-/' |
+		sort >"$work/paged"
+	[ -s "$work/helped" ] && diff "$work/helped" "$work/paged" >"$work/why"
+	ok $? "$command: the help text and the manual page have the same options" "$work/why"
 done
 says 125 "no command" "no command" "$QUIRE"
 says 125 "unknown command 'frob'" "unknown command" "$QUIRE" frob
@@ -50,6 +57,11 @@ says 125 "unknown option '--frob'" "unknown option" "$QUIRE" run --frob -- true
 says 125 "unknown option '-x'" "unknown letter" "$QUIRE" run -x -- true
 says 125 "'--ram' needs a value" "option without its value" "$QUIRE" run --ram
 says 125 "takes no value" "value for a flag" "$QUIRE" run --quiet=1 -- true
+says 125 "did you mean '--ram'" "misspelt option" "$QUIRE" run --rma=2G -- true
+says 125 "unknown option '-S'" "letter of a long option" "$QUIRE" run -S 2G -- true
+says 125 "unknown option '-x'" "unknown letter among others" "$QUIRE" ctl -xq 1
+says 125 "'--quiet=3' takes no value" "value for a flag of ctl" "$QUIRE" ctl --quiet=3 1
+says 125 "'--output' needs a value" "record without the value of an option" "$QUIRE" record --output
 for size in 64x 12Q -5M 1e3M 0x10M nan inf "" M .5G 64MiBs "6 4M" %; do
 	says 125 "--ram $size is not a size" "--ram '$size'" "$QUIRE" run --ram "$size" -- true
 done

@@ -58,7 +58,7 @@ lab 0 calibrate
 says 125 "which workload. There is fault"
 says 125 "unknown workload 'falt'; did you mean 'fault'.*lru" falt
 says 125 "unknown machine 'epic'; did you mean 'epyc'.*numaq" fault --machine epic
-says 125 "unknown option or mechanism '--mmap-lck'; did you mean '--mmap-lock'" fault --mmap-lck vma
+says 125 "unknown option '--mmap-lck'; did you mean '--mmap-lock'" fault --mmap-lck vma
 says 125 "unknown choice of --mmap-lock 'rwsm'; did you mean 'rwsem'" fault --mmap-lock rwsm
 says 125 "unknown parameter of workload fault 'thnk'; did you mean 'think'" fault --param thnk=3
 says 125 "not of the form NAME=VALUE" fault --param think
@@ -69,7 +69,7 @@ done
 says 125 "'lru' is too much" fault lru
 says 125 "unknown option '-x'" fault -x
 says 125 "'--seeds' needs a value" fault --seeds
-says 125 "'--json' takes no value" fault --json=1
+says 125 "'--json=1' takes no value" fault --json=1
 for option in seeds ms jobs; do
 	says 125 "--$option 0 is not a number" fault --$option 0
 done
