@@ -47,6 +47,35 @@ is()
 	ok $? "$3" || echo "# got '$1', not '$2'"
 }
 
+# asks STATUS COMMAND ARGUMENT...: a command of quire that answers and ends; $work/out, $work/err
+asks()
+{
+	local wanted=$1
+	shift
+	timeout 300 "$QUIRE" "$@" >"$work/out" 2>"$work/err" </dev/null
+	is $? "$wanted" "quire $*: exit status $wanted" || tail -n 5 "$work/err" | sed 's/^/# /'
+}
+
+# refuses STATUS PATTERN COMMAND ARGUMENT...: says why, and nothing on standard output
+refuses()
+{
+	local wanted=$1 pattern=$2
+	shift 2
+	asks "$wanted" "$@"
+	[ ! -s "$work/out" ] && grep -qE -- "^quire: $1: .*$pattern" "$work/err"
+	ok $? "quire $*: says why" "$work/err"
+}
+
+# json EXPRESSION NAME: a truth about $work/out as Python sees it, x; where it is a list, r has its members by id
+json()
+{
+	python3 -c 'import json, sys
+x = json.load(open(sys.argv[1]))
+r = {row.get("id"): row for row in x} if isinstance(x, list) else {}
+assert eval(sys.argv[2]), x' "$work/out" "$1" >"$work/why" 2>&1
+	ok $? "$2" "$work/why"
+}
+
 note()
 {
 	echo "# $*"

@@ -7,23 +7,9 @@ needs python3
 export QUIRE_LAB_CELL=$root/tests/cli_lab/fake_cell.py XDG_CACHE_HOME=$work/cache
 real=$build/quire-lab-cell
 
-# claims STATUS ARGUMENT...: runs it; $work/out, $work/err
 claims()
 {
-	local wanted=$1
-	shift
-	timeout 300 "$QUIRE" claims "$@" >"$work/out" 2>"$work/err" </dev/null
-	is $? "$wanted" "quire claims $*: exit status $wanted" || tail -n 5 "$work/err" | sed 's/^/# /'
-}
-
-# json EXPRESSION NAME: a truth about the last output, as Python sees it; r: the rows by id
-json()
-{
-	python3 -c 'import json, sys
-x = json.load(open(sys.argv[1]))
-r = {row["id"]: row for row in x} if isinstance(x, list) else {}
-assert eval(sys.argv[2]), x' "$work/out" "$1" >"$work/why" 2>&1
-	ok $? "$2" "$work/why"
+	asks "$1" claims "${@:2}"
 }
 
 # ---- The registry ----

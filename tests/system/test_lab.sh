@@ -8,23 +8,14 @@ fake=$root/tests/cli_lab/fake_cell.py
 export QUIRE_LAB_CELL=$fake XDG_CACHE_HOME=$work/cache FAKE_CELL_LOG=$work/log
 real=$build/quire-lab-cell
 
-# lab STATUS ARGUMENT...: runs it; $work/out, $work/err
 lab()
 {
-	local wanted=$1
-	shift
-	timeout 60 "$QUIRE" lab "$@" >"$work/out" 2>"$work/err" </dev/null
-	is $? "$wanted" "quire lab $*: exit status $wanted" || tail -n 5 "$work/err" | sed 's/^/# /'
+	asks "$1" lab "${@:2}"
 }
 
-# says STATUS PATTERN ARGUMENT...: and nothing on standard output
 says()
 {
-	local wanted=$1 pattern=$2
-	shift 2
-	lab "$wanted" "$@"
-	[ ! -s "$work/out" ] && grep -qE -- "^quire: lab: .*$pattern" "$work/err"
-	ok $? "quire lab $*: says why" "$work/err"
+	refuses "$1" "$2" lab "${@:3}"
 }
 
 # runs COUNT NAME: cells that the runner ran since the last time
@@ -32,15 +23,6 @@ runs()
 {
 	is "$(cat "$work/log" 2>/dev/null | wc -l)" "$1" "$2"
 	rm -f "$work/log"
-}
-
-# json EXPRESSION NAME: a truth about the last output, as Python sees it
-json()
-{
-	python3 -c 'import json, sys
-x = json.load(open(sys.argv[1]))
-assert eval(sys.argv[2]), x' "$work/out" "$1" >"$work/why" 2>&1
-	ok $? "$2" "$work/why"
 }
 
 # ---- What there is ----

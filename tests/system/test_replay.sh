@@ -6,32 +6,14 @@ needs python3 gzip zstd
 export TMPDIR=$work/tmp
 mkdir "$TMPDIR"
 
-# replay STATUS ARGUMENT...: runs it; $work/out, $work/err
 replay()
 {
-	local wanted=$1
-	shift
-	timeout 60 "$QUIRE" replay "$@" >"$work/out" 2>"$work/err" </dev/null
-	is $? "$wanted" "quire replay $*: exit status $wanted" || tail -n 5 "$work/err" | sed 's/^/# /'
+	asks "$1" replay "${@:2}"
 }
 
-# says STATUS PATTERN ARGUMENT...: and nothing on standard output
 says()
 {
-	local wanted=$1 pattern=$2
-	shift 2
-	replay "$wanted" "$@"
-	[ ! -s "$work/out" ] && grep -qE -- "^quire: replay: .*$pattern" "$work/err"
-	ok $? "quire replay $*: says why" "$work/err"
-}
-
-# json EXPRESSION NAME: a truth about the last output, as Python sees it
-json()
-{
-	python3 -c 'import json, sys
-x = json.load(open(sys.argv[1]))
-assert eval(sys.argv[2]), x' "$work/out" "$1" >"$work/why" 2>&1
-	ok $? "$2" "$work/why"
+	refuses "$1" "$2" replay "${@:3}"
 }
 
 # ---- Wrong questions ----
