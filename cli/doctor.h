@@ -15,7 +15,7 @@ struct qr_check {
 	const char *remedy;   /* what the administrator would do; NULL: nothing */
 };
 
-#define QR_NR_CHECKS 14u
+#define QR_NR_CHECKS 13u
 /* Looks at the machine; fills checks[QR_NR_CHECKS] and returns their number. */
 unsigned qr_doctor_look(struct qr_check *checks);
 

@@ -22,7 +22,6 @@ static void check_userfaultfd(struct qr_check *check, const struct qr_machine_uf
 static void check_device(struct qr_check *check, const struct qr_machine_uffd *uffd);
 static void check_user_mode_only(struct qr_check *check, const struct qr_machine_uffd *uffd);
 static void check_move(struct qr_check *check, const struct qr_machine_uffd *uffd);
-static void check_write_protect(struct qr_check *check, const struct qr_machine_uffd *uffd);
 static void check_events(struct qr_check *check, const struct qr_machine_uffd *uffd);
 static void check_io_uring(struct qr_check *check, const struct qr_machine_uffd *uffd);
 static void check_swap(struct qr_check *check, const struct qr_machine_uffd *uffd);
@@ -40,13 +39,19 @@ unsigned qr_doctor_look(struct qr_check *checks)
 		bool is_needed;
 		void (*look)(struct qr_check *check, const struct qr_machine_uffd *uffd);
 	} all[] = {
-		{"kernel", true, check_kernel},           {"userfaultfd", true, check_userfaultfd},
-		{"dev-userfaultfd", false, check_device}, {"user-mode-only", false, check_user_mode_only},
-		{"uffd-move", false, check_move},         {"uffd-wp-async", false, check_write_protect},
-		{"uffd-events", true, check_events},      {"io-uring", false, check_io_uring},
-		{"swap-directory", true, check_swap},     {"max-map-count", false, check_map_count},
-		{"memlock", false, check_memlock},        {"overcommit", false, check_overcommit},
-		{"huge-pages", false, check_huge_pages},  {"cgroup-memory", false, check_cgroup},
+		{"kernel", true, check_kernel},
+		{"userfaultfd", true, check_userfaultfd},
+		{"dev-userfaultfd", false, check_device},
+		{"user-mode-only", false, check_user_mode_only},
+		{"uffd-move", false, check_move},
+		{"uffd-events", true, check_events},
+		{"io-uring", false, check_io_uring},
+		{"swap-directory", true, check_swap},
+		{"max-map-count", false, check_map_count},
+		{"memlock", false, check_memlock},
+		{"overcommit", false, check_overcommit},
+		{"huge-pages", false, check_huge_pages},
+		{"cgroup-memory", false, check_cgroup},
 	};
 	struct qr_machine_uffd uffd;
 
@@ -83,9 +88,10 @@ static void check_kernel(struct qr_check *check, const struct qr_machine_uffd *u
 	found(check, "Linux %.200s", name.release);
 	if (sscanf(name.release, "%u.%u", &major, &minor) != 2)
 		return;
-	if (major < 4 || (major == 4 && minor < 14))
-		limited(check, QR_CHECK_MISSING, "nothing: userfaultfd with signal delivery is younger",
-			"boot Linux 4.14 or later, better 6.8 or later");
+	/* What cannot be moved is copied, under write protection by userfaultfd: 5.7. */
+	if (major < 5 || (major == 5 && minor < 7))
+		limited(check, QR_CHECK_MISSING, "nothing: pages can be neither moved nor copied safely",
+			"boot Linux 5.7 or later, better 6.8 or later");
 	else if (major < 6 || (major == 6 && minor < 8))
 		limited(check, QR_CHECK_LIMITED, "all works; pages are copied where Linux 6.8 and later move them",
 			"boot Linux 6.8 or later");
@@ -142,15 +148,6 @@ static void check_move(struct qr_check *check, const struct qr_machine_uffd *uff
 	if (!(uffd->features & QR_UFFD_FEATURE_MOVE))
 		limited(check, QR_CHECK_LIMITED, "all works; pages are copied and not moved",
 			"boot Linux 6.8 or later");
-}
-
-static void check_write_protect(struct qr_check *check, const struct qr_machine_uffd *uffd)
-{
-	found(check, "asynchronous write protection is %s",
-	      uffd->features & QR_UFFD_FEATURE_WP_ASYNC ? "there" : "missing");
-	if (!(uffd->features & QR_UFFD_FEATURE_WP_ASYNC))
-		limited(check, QR_CHECK_LIMITED, "all works; unchanged pages are written again",
-			"boot Linux 6.7 or later");
 }
 
 static void check_events(struct qr_check *check, const struct qr_machine_uffd *uffd)

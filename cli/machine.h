@@ -35,7 +35,6 @@ struct qr_machine_uffd {
 void qr_machine_probe_uffd(struct qr_machine_uffd *uffd);
 /* The feature bits that the port may use and that older headers do not name. */
 #define QR_UFFD_FEATURE_SIGBUS ((uint64_t)1 << 7)
-#define QR_UFFD_FEATURE_WP_ASYNC ((uint64_t)1 << 15)
 #define QR_UFFD_FEATURE_MOVE ((uint64_t)1 << 16)
 
 struct qr_machine_directory {
