@@ -35,12 +35,26 @@ progress()
 	fi
 }
 
+# show COMMAND...: as a shell would read it, a line up to -- and one for the rest
+show()
+{
+	local word line='  $'
+	for word in "$@"; do
+		case $word in
+		--) echo "$line -- \\"; line='     ' ;;
+		*' '*) line="$line '$word'" ;;
+		*) line="$line $word" ;;
+		esac
+	done
+	echo "$line"
+}
+
 # measure NAME COMMAND...
 measure()
 {
 	local name=$1
 	shift
-	echo "  \$ $*"
+	show "$@"
 	: >"$data/series"
 	"$sample" --series "$data/series" --out "$data/$name.rss" -- "$@" >"$data/$name.sum" 2>"$data/$name.err" &
 	progress $!
