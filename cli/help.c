@@ -45,8 +45,9 @@ static const char run_text[] =
 	"\n"
 	"K, M, G and T are powers of 1024; KB, MB, GB and TB of 1000.\n"
 	"\n"
-	"Exit status: that of PROGRAM; 128+N if signal N ended it; 125 if quire itself failed;\n"
-	"126 if PROGRAM cannot run under quire; 127 if it was not found.\n";
+	"Exit status: that of PROGRAM; 128+N if signal N ended it; 120 if budget and swap were\n"
+	"exhausted; 125 if quire itself failed; 126 if PROGRAM cannot run under quire; 127 if it\n"
+	"was not found.\n";
 
 static const char doctor_text[] = "Usage: quire doctor [--json]\n"
 				  "\n"

@@ -17,6 +17,13 @@ done >"$work/log"
 [ ! -s "$work/log" ]
 result $? "links between documents lead somewhere" "$work/log"
 
+# Tables and what stands between fences are as wide as they are.
+find . -path './build*' -prune -o -path ./.git -prune -o -name '*.md' -print | while read -r f; do
+	awk -v name="$f" '/^```/ { is_fenced = !is_fenced } !is_fenced && !/^\|/ && length($0) > 120 { print name ":" NR }' "$f"
+done >"$work/log"
+[ ! -s "$work/log" ]
+result $? "no line of a document over 120 columns" "$work/log"
+
 for target in $(grep -ohE '`make [a-z-]+`' README.md CONTRIBUTING.md | tr -d '`' | cut -d' ' -f2 | sort -u); do
 	grep -qE "^$target:" Makefile || echo "make $target"
 done >"$work/log"
