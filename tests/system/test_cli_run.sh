@@ -197,7 +197,7 @@ cat >"$work/thrash.py" <<'END'
 import os, sys, time
 open(sys.argv[1], "w").write(str(os.getpid()))
 data = bytearray(96 << 20)
-until = time.monotonic() + 4
+until = time.monotonic() + 6
 while time.monotonic() < until:
     for i in range(0, len(data), 4096):
         data[i] = data[i] + 1 & 255
@@ -207,7 +207,7 @@ run -- bash -c "python3 '$work/thrash.py' '$work/started' | cat; true" >"$work/o
 launcher=$!
 wait_for "$work/started"
 sleep 2
-for ((i = 0; i < 15; i++)); do
+for ((i = 0; i < 10; i++)); do
 	"$QUIRE" stat "$(cat "$work/started")" --json 2>"$work/err"
 	echo
 	sleep 0.1
@@ -222,7 +222,7 @@ while text:
     text = text[end:].strip()
     quotas += [row["quota_bytes"] >> 20 for row in rows["processes"] if row["command"] == "python3"]
 print(quotas)
-assert len(quotas) == 15 and min(quotas) >= 46, quotas
+assert len(quotas) == 10 and min(quotas) >= 46, quotas
 assert max(quotas) - min(quotas) <= 4, quotas
 END
 ok $? "quota that a process does not use goes to one that starves, and stays there" "$work/err"
