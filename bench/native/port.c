@@ -208,6 +208,14 @@ void qr_lab_space_destroy(struct qr_lab *lab, struct qr_port_space *space)
 	free(space);
 }
 
+uint32_t qr_lab_distance(struct qr_lab *lab, uint32_t from, uint32_t to)
+{
+	(void)lab;
+	(void)from;
+	(void)to;
+	return 0;
+}
+
 static uint32_t *page_of(struct qr_port_space *space, uint64_t va)
 {
 	return &space->pages[(va - SPACE_START) >> QR_PAGE_SHIFT];
@@ -313,10 +321,12 @@ static QR_NORETURN void out_of_reach(const char *what)
 	qr_lab_fail(what, QR_ENOSYS);
 }
 
-int qr_port_thread_start(struct qr_port *self, const char *name, void (*entry)(void *argument), void *argument)
+int qr_port_thread_start(struct qr_port *self, const char *name, unsigned near_cpu, void (*entry)(void *argument),
+			 void *argument)
 {
 	(void)self;
 	(void)name;
+	(void)near_cpu;
 	(void)entry;
 	(void)argument;
 	return QR_ENOSYS;

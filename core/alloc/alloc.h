@@ -25,9 +25,24 @@ typedef uint32_t qr_gfp_t;
 #define QR_GFP_NORETRY 0x8u  /* never reclaim; fail rather than go below the low watermark: for large folios */
 #define QR_GFP_ZERO 0x10u    /* content reads as zero */
 #define QR_GFP_COLD 0x20u    /* a device writes to the frame first: one that no CPU has in its cache is as good */
-#define QR_GFP_USER (QR_GFP_WAIT)                 /* user pages */
+/* The highest kind of memory that it can use, and with it all kinds below; none of these: QR_ZONE_NORMAL. */
+#define QR_GFP_DMA 0x40u
+#define QR_GFP_DMA32 0x80u
+#define QR_GFP_HIGHMEM 0x100u
+#define QR_GFP_MOVABLE 0x200u /* any kind, QR_ZONE_MOVABLE first: the content can be moved */
+#define QR_GFP_USER (QR_GFP_WAIT | QR_GFP_MOVABLE) /* user pages */
 #define QR_GFP_KERNEL (QR_GFP_WAIT)               /* core's own objects, where sleeping is fine */
 #define QR_GFP_ATOMIC (QR_GFP_HIGH)               /* under a spin lock; never sleeps, may fail */
+
+/* Kinds of memory, ascending: what an allocation falls back through. Names as in Linux. */
+enum qr_zone_kind {
+	QR_ZONE_DMA,     /* old devices reach it */
+	QR_ZONE_DMA32,   /* devices with 32 address bits reach it */
+	QR_ZONE_NORMAL,  /* core's own objects */
+	QR_ZONE_HIGHMEM, /* not always mapped where addresses are short */
+	QR_ZONE_MOVABLE, /* pages that can be moved and nothing else */
+	QR_NR_ZONE_KINDS
+};
 
 enum qr_watermark { QR_WMARK_MIN, QR_WMARK_LOW, QR_WMARK_HIGH, QR_NR_WMARKS };
 
@@ -55,12 +70,16 @@ struct qr_zone {
 	uint32_t pfn_base; /* (I) aligned to 2^QR_MAX_ORDER */
 	uint32_t nr_span; /* (I) frames from pfn_base on that may be onlined */
 	uint32_t nr_pcps; /* (I) */
+	uint32_t nr_map; /* (I) frames from pfn_base on that memmap describes: of this zone and of those after it */
 	struct qr_pcp *pcps; /* (I) [cpu] */
 	const struct qr_pcp_ops *pcp_ops; /* (I) */
 	/* Up to here and these: read on each allocation, seldom written. */
 	uint32_t nr_free_least; /* (A) written under lock: nr_buddy_free is not below it; follows it in large steps */
 	uint32_t nr_online; /* (A) written under lock: frames that were onlined and are not ballooned out */
 	uint32_t watermark[QR_NR_WMARKS]; /* (A) */
+	uint32_t reserve[QR_NR_ZONE_KINDS]; /* (A) [kind] frames on top of a mark for allocations that could use that */
+	uint16_t number; /* (I) among the zones of its manager; see alloc/nodes.h */
+	uint8_t node, kind; /* (I) */
 	/* On a line of its own: who waits reads it all the time, and would take the rest away from who holds it. */
 	struct qr_spinlock lock QR_ALIGNED(QR_CACHE_LINE);
 	struct qr_frame_list free_area[QR_MAX_ORDER + 1] QR_ALIGNED(QR_CACHE_LINE); /* (lock) [order] free blocks */
@@ -80,6 +99,7 @@ struct qr_zone_config {
 	uint8_t *base_address;
 	uint32_t pfn_base;
 	uint32_t nr_span;
+	uint32_t nr_map; /* 0: as nr_span */
 	struct qr_pcp *pcps; /* [nr_pcps] */
 	uint32_t nr_pcps;
 	enum qr_pcp_choice pcp; /* QR_PCP_NONE: pcps is not used */
@@ -160,8 +180,26 @@ void qr_free_pages(struct qr_vmm *vmm, struct qr_frame *frame, unsigned order);
 /* For reclaim: the content was not touched for a while. */
 void qr_free_pages_cold(struct qr_vmm *vmm, struct qr_frame *frame, unsigned order);
 
-/* Sets how many frames may be in use; 0 <= nr <= span. Grows at once. Shrinks as far as free frames allow and
- * returns the number in force; the caller reclaims and calls again. May sleep. */
+/* Where it matters on which node the frame is. qr_alloc_pages() begins with the caller's node and goes on in that
+ * node's order. The first of these begins with the given node; the second takes from nodes of the set only (bit n is
+ * node n), in the order of the caller's node: it fails when they have nothing, whatever the others have, and that is
+ * not out of memory. */
+struct qr_frame *qr_alloc_pages_node(struct qr_vmm *vmm, uint32_t node, unsigned order, qr_gfp_t gfp);
+struct qr_frame *qr_alloc_pages_bound(struct qr_vmm *vmm, uint64_t nodes, unsigned order, qr_gfp_t gfp);
+
+/* The zone of a frame of the pool, and that which the caller's allocations of user pages try first. */
+struct qr_zone *qr_vmm_zone_of(struct qr_vmm *vmm, const struct qr_frame *frame);
+struct qr_zone *qr_vmm_local_zone(struct qr_vmm *vmm);
+/* Sums over all zones. */
+uint32_t qr_vmm_nr_online(const struct qr_vmm *vmm);
+uint32_t qr_vmm_nr_free(const struct qr_vmm *vmm);
+/* Whether user pages of the caller's node can take nr_more frames there and leave the mark. */
+bool qr_vmm_is_above(const struct qr_vmm *vmm, enum qr_watermark mark, uint32_t nr_more);
+/* Every zone is valid; see qr_zone_is_valid(). */
+bool qr_vmm_zones_are_valid(struct qr_vmm *vmm);
+
+/* Sets how many frames may be in use, of each zone in proportion to its span; 0 <= nr <= span. Grows at once. Shrinks
+ * as far as free frames allow and returns the number in force; the caller reclaims and calls again. May sleep. */
 uint32_t qr_vmm_set_limit(struct qr_vmm *vmm, uint32_t nr_frames);
 
 #endif

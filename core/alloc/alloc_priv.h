@@ -58,6 +58,10 @@ struct qr_frame *qr_pcp_pop(struct qr_zone *zone, struct qr_pcp *pcp, struct qr_
 
 /* qr_zone_alloc() that leaves QR_FRAME_FRESH set in the descriptors of frames that were never written. */
 struct qr_frame *qr_zone_take(struct qr_zone *zone, unsigned order, qr_gfp_t gfp);
+/* The same, but so many frames must stay free, whatever gfp says. */
+struct qr_frame *qr_zone_take_above(struct qr_zone *zone, unsigned order, qr_gfp_t gfp, uint32_t floor);
+/* How many frames an allocation leaves: the mark that gfp obeys. */
+uint32_t qr_zone_floor(const struct qr_zone *zone, qr_gfp_t gfp);
 /* Ends that state. */
 void qr_zone_forget_fresh(struct qr_frame *frame, unsigned order);
 

@@ -1,6 +1,6 @@
 /*
- * The manager's allocator: takes frames from the zone, wakes kswapd when they run low, reclaims when they run out, and
- * zeroes. Also the limit on the frames in use.
+ * The manager's allocator: takes frames from its zones, wakes kswapd when they run low, reclaims when they run out, and
+ * zeroes.
  */
 #include "alloc/alloc_priv.h"
 #include "vmm/vmm.h"
@@ -14,8 +14,22 @@
 #define MAX_FAILURES 8u
 #define FIRST_PAUSE_NS 1000000u
 
-static struct qr_frame *alloc_slow(struct qr_vmm *vmm, unsigned order, qr_gfp_t gfp);
-static struct qr_frame *alloc_reclaim(struct qr_vmm *vmm, unsigned order, qr_gfp_t gfp);
+/* What an allocation asks for, for the slow ways. */
+struct request {
+	uint32_t node;    /* where it begins */
+	unsigned order;
+	uint64_t allowed; /* set of nodes */
+	qr_gfp_t gfp;
+};
+
+static struct qr_frame *alloc_on_nodes(struct qr_vmm *vmm, uint32_t node, uint64_t allowed, unsigned order,
+				       qr_gfp_t gfp);
+static void wake_nodes(struct qr_vmm *vmm, const struct request *request);
+static struct qr_frame *alloc_finish(struct qr_vmm *vmm, struct qr_frame *frame, unsigned order, qr_gfp_t gfp);
+static struct qr_frame *alloc_slow(struct qr_vmm *vmm, const struct request *request);
+static struct qr_frame *alloc_reclaim(struct qr_vmm *vmm, const struct request *request);
+static struct qr_frame *take_again(struct qr_vmm *vmm, const struct request *request);
+static uint32_t reclaim_for(struct qr_vmm *vmm, const struct request *request);
 static bool reclaim_last_resort(struct qr_vmm *vmm);
 static void reclaim_pause(uint32_t nr_failures);
 static void zero_block(struct qr_vmm *vmm, struct qr_frame *frame, unsigned order, qr_gfp_t gfp);
@@ -23,14 +37,63 @@ static void zero_run(struct qr_vmm *vmm, struct qr_frame *frame, uint32_t nr, bo
 
 struct qr_frame *qr_alloc_pages(struct qr_vmm *vmm, unsigned order, qr_gfp_t gfp)
 {
-	struct qr_frame *frame = qr_zone_take(&vmm->zone, order, gfp);
+	struct qr_frame *frame;
 
+	if (qr_vmm_has_zones(vmm))
+		return alloc_on_nodes(vmm, qr_nodes_of_cpu(&vmm->nodes, qr_port_cpu()), QR_ALL_NODES, order, gfp);
+	frame = qr_zone_take(&vmm->zone, order, gfp);
 	if (!(gfp & QR_GFP_RECLAIM) && !qr_zone_is_above(&vmm->zone, QR_WMARK_LOW, 0))
 		qr_kswapd_wake(vmm);
 	if (qr_unlikely(!frame))
-		frame = alloc_slow(vmm, order, gfp);
-	if (!frame)
-		return NULL;
+		frame = alloc_slow(vmm, &(struct request){.order = order, .gfp = gfp, .allowed = QR_ALL_NODES});
+	return frame ? alloc_finish(vmm, frame, order, gfp) : NULL;
+}
+
+struct qr_frame *qr_alloc_pages_node(struct qr_vmm *vmm, uint32_t node, unsigned order, qr_gfp_t gfp)
+{
+	return qr_vmm_has_zones(vmm) ? alloc_on_nodes(vmm, node, QR_ALL_NODES, order, gfp)
+				     : qr_alloc_pages(vmm, order, gfp);
+}
+
+struct qr_frame *qr_alloc_pages_bound(struct qr_vmm *vmm, uint64_t nodes, unsigned order, qr_gfp_t gfp)
+{
+	if (qr_vmm_has_zones(vmm))
+		return alloc_on_nodes(vmm, qr_nodes_of_cpu(&vmm->nodes, qr_port_cpu()), nodes, order, gfp);
+	return nodes & 1 ? qr_alloc_pages(vmm, order, gfp) : NULL;
+}
+
+static struct qr_frame *alloc_on_nodes(struct qr_vmm *vmm, uint32_t node, uint64_t allowed, unsigned order,
+				       qr_gfp_t gfp)
+{
+	struct request request = {.node = node, .order = order, .gfp = gfp, .allowed = allowed};
+	struct qr_frame *frame = qr_nodes_take(&vmm->nodes, node, allowed, order, gfp);
+
+	if (!(gfp & QR_GFP_RECLAIM))
+		wake_nodes(vmm, &request);
+	if (qr_unlikely(!frame))
+		frame = alloc_slow(vmm, &request);
+	return frame ? alloc_finish(vmm, frame, order, gfp) : NULL;
+}
+
+/* Those that were passed over, or would be next time, for want of frames above the low mark. */
+static void wake_nodes(struct qr_vmm *vmm, const struct request *request)
+{
+	const struct qr_node *self = &vmm->nodes.nodes[request->node];
+	enum qr_zone_kind kind = qr_gfp_kind(request->gfp);
+
+	for (uint32_t rank = 0; rank < vmm->nodes.nr_nodes; rank++) {
+		uint32_t node = self->fallback[rank];
+
+		if (!(request->allowed >> node & 1) || !qr_node_has_kind(&vmm->nodes.nodes[node], kind))
+			continue;
+		if (qr_node_is_above(&vmm->nodes.nodes[node], QR_WMARK_LOW, kind, 1u << request->order))
+			return;
+		qr_kswapd_wake_node(vmm, node, kind);
+	}
+}
+
+static struct qr_frame *alloc_finish(struct qr_vmm *vmm, struct qr_frame *frame, unsigned order, qr_gfp_t gfp)
+{
 	if (qr_unlikely(qr_load_relaxed(&vmm->is_oom)))
 		qr_store_relaxed(&vmm->is_oom, 0);
 	if (gfp & QR_GFP_ZERO)
@@ -41,71 +104,74 @@ struct qr_frame *qr_alloc_pages(struct qr_vmm *vmm, unsigned order, qr_gfp_t gfp
 
 void qr_free_pages(struct qr_vmm *vmm, struct qr_frame *frame, unsigned order)
 {
-	qr_zone_free(&vmm->zone, frame, order);
+	qr_zone_free(qr_vmm_zone_of(vmm, frame), frame, order);
 }
 
 void qr_free_pages_cold(struct qr_vmm *vmm, struct qr_frame *frame, unsigned order)
 {
-	qr_zone_free_cold(&vmm->zone, frame, order);
+	qr_zone_free_cold(qr_vmm_zone_of(vmm, frame), frame, order);
 }
 
-uint32_t qr_vmm_set_limit(struct qr_vmm *vmm, uint32_t nr_frames)
-{
-	struct qr_zone *zone = &vmm->zone;
-	uint32_t nr_wanted = QR_MIN(nr_frames, zone->nr_span);
-	uint32_t nr_now;
-
-	qr_mutex_lock(&zone->resize_lock);
-	nr_now = qr_load_relaxed(&zone->nr_online);
-	if (nr_now > nr_wanted) {
-		nr_now -= qr_zone_balloon_inflate(zone, nr_now - nr_wanted);
-	} else if (nr_now < nr_wanted) {
-		nr_now += qr_zone_balloon_deflate(zone, nr_wanted - nr_now);
-		nr_now += qr_zone_online(zone, nr_wanted - nr_now);
-		qr_store_relaxed(&vmm->is_oom, 0);
-	}
-	qr_zone_set_watermarks(zone);
-	qr_store_relaxed(&vmm->nr_limit, nr_now);
-	qr_mutex_unlock(&zone->resize_lock);
-	return nr_now;
-}
-
-static struct qr_frame *alloc_slow(struct qr_vmm *vmm, unsigned order, qr_gfp_t gfp)
+static struct qr_frame *alloc_slow(struct qr_vmm *vmm, const struct request *request)
 {
 	struct qr_frame *frame;
 	uint64_t start_ns;
 
-	if (!(gfp & QR_GFP_WAIT) || gfp & (QR_GFP_NORETRY | QR_GFP_RECLAIM))
+	if (!(request->gfp & QR_GFP_WAIT) || request->gfp & (QR_GFP_NORETRY | QR_GFP_RECLAIM))
 		return NULL;
 	start_ns = qr_port_now_ns();
-	frame = alloc_reclaim(vmm, order, gfp);
+	frame = alloc_reclaim(vmm, request);
 	qr_stat_add(&vmm->stats, QR_STAT_direct_reclaims, 1);
 	qr_stat_add(&vmm->stats, QR_STAT_stalled_ns, qr_port_now_ns() - start_ns);
 	return frame;
 }
 
 /* Reclaims until there is a block. May sleep. */
-static struct qr_frame *alloc_reclaim(struct qr_vmm *vmm, unsigned order, qr_gfp_t gfp)
+static struct qr_frame *alloc_reclaim(struct qr_vmm *vmm, const struct request *request)
 {
+	bool is_bound = request->allowed != QR_ALL_NODES;
 	uint32_t nr_failures = 0;
 
 	for (uint32_t round = 1;; round++) {
-		uint32_t nr_freed = qr_reclaim(vmm, QR_MAX(RECLAIM_BATCH, 1u << order));
-		struct qr_frame *frame = qr_zone_take(&vmm->zone, order, gfp);
+		uint32_t nr_freed = reclaim_for(vmm, request);
+		struct qr_frame *frame = take_again(vmm, request);
 
 		if (frame)
 			return frame;
-		if (order && round == MAX_ROUNDS_BLOCK)
+		if (request->order && round == MAX_ROUNDS_BLOCK)
 			return NULL;
 		nr_failures = nr_freed ? 0 : nr_failures + 1;
 		if (nr_failures == MAX_FAILURES || (nr_failures && qr_load_relaxed(&vmm->is_oom))) {
-			if (order || !reclaim_last_resort(vmm))
+			if (request->order || is_bound || !reclaim_last_resort(vmm))
 				return NULL;
 			nr_failures = 0;
 		} else if (nr_failures) {
 			reclaim_pause(nr_failures);
 		}
 	}
+}
+
+static struct qr_frame *take_again(struct qr_vmm *vmm, const struct request *request)
+{
+	if (qr_vmm_has_zones(vmm))
+		return qr_nodes_take(&vmm->nodes, request->node, request->allowed, request->order, request->gfp);
+	return qr_zone_take(&vmm->zone, request->order, request->gfp);
+}
+
+/* Frees frames where the request may take them, on the nearest node that has any to give. */
+static uint32_t reclaim_for(struct qr_vmm *vmm, const struct request *request)
+{
+	uint32_t nr = QR_MAX(RECLAIM_BATCH, 1u << request->order);
+	uint32_t nr_freed = 0;
+
+	for (uint32_t rank = 0; qr_vmm_has_zones(vmm) && rank < vmm->nodes.nr_nodes && !nr_freed; rank++) {
+		uint32_t node = vmm->nodes.nodes[request->node].fallback[rank];
+
+		if (request->allowed >> node & 1 &&
+		    qr_node_has_kind(&vmm->nodes.nodes[node], qr_gfp_kind(request->gfp)))
+			nr_freed = qr_reclaim_node(vmm, node, nr);
+	}
+	return nr_freed || request->allowed != QR_ALL_NODES ? nr_freed : qr_reclaim(vmm, nr);
 }
 
 /* True if the port made room. The port is asked once; until an allocation succeeds again the rest fail quickly. */

@@ -11,7 +11,6 @@
 #define WATERMARK_SHARE 256u
 #define WATERMARK_LEAST 64u
 
-static uint32_t zone_floor(const struct qr_zone *zone, qr_gfp_t gfp);
 static struct qr_frame *zone_take_block(struct qr_zone *zone, unsigned order, uint32_t floor);
 static uint32_t zone_online_block(struct qr_zone *zone, uint32_t nr_max);
 static void zone_free(struct qr_zone *zone, struct qr_frame *frame, unsigned order, bool is_cold);
@@ -27,6 +26,7 @@ void qr_zone_init(struct qr_zone *zone, const struct qr_zone_config *config)
 	zone->fresh_bits = config->fresh_bits;
 	zone->pfn_base = config->pfn_base;
 	zone->nr_span = config->nr_span;
+	zone->nr_map = QR_MAX(config->nr_map, config->nr_span);
 	zone->nr_pcps = config->pcp == QR_PCP_NONE ? 0 : config->nr_pcps;
 	zone->pcps = config->pcps;
 	zone->pcp_ops = config->pcp == QR_PCP_HOT_COLD ? &qr_pcp_hot_cold : &qr_pcp_auto;
@@ -79,7 +79,11 @@ struct qr_frame *qr_zone_alloc(struct qr_zone *zone, unsigned order, qr_gfp_t gf
 
 struct qr_frame *qr_zone_take(struct qr_zone *zone, unsigned order, qr_gfp_t gfp)
 {
-	uint32_t floor = zone_floor(zone, gfp);
+	return qr_zone_take_above(zone, order, gfp, qr_zone_floor(zone, gfp));
+}
+
+struct qr_frame *qr_zone_take_above(struct qr_zone *zone, unsigned order, qr_gfp_t gfp, uint32_t floor)
+{
 	bool is_single = !order && zone->nr_pcps;
 	struct qr_frame *frame;
 
@@ -151,8 +155,7 @@ bool qr_zone_is_above(const struct qr_zone *zone, enum qr_watermark mark, uint32
 	return qr_zone_has_free(zone, qr_load_relaxed(&zone->watermark[mark]) + nr_more);
 }
 
-/* The number of frames that must stay free after an allocation. */
-static uint32_t zone_floor(const struct qr_zone *zone, qr_gfp_t gfp)
+uint32_t qr_zone_floor(const struct qr_zone *zone, qr_gfp_t gfp)
 {
 	if (gfp & QR_GFP_RECLAIM)
 		return 0;

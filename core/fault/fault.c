@@ -97,7 +97,7 @@ void qr_fault_make_room(struct fault *fault, uint32_t nr)
 	if (fault->vma->object->group)
 		qr_group_make_room(fault->vma->object->group, nr);
 	qr_kswapd_run_ahead(vmm, nr);
-	if (qr_zone_is_above(&vmm->zone, QR_WMARK_LOW, nr))
+	if (qr_vmm_is_above(vmm, QR_WMARK_LOW, nr))
 		return;
 	start_ns = qr_port_now_ns();
 	(void)qr_reclaim(vmm, nr);

@@ -26,7 +26,7 @@ static unsigned fill_initial_order(const struct qr_zone *zone)
 
 static unsigned fill_max_order(const struct fault *fault)
 {
-	const struct qr_zone *zone = &fault->aspace->vmm->zone;
+	const struct qr_zone *zone = qr_vmm_local_zone(fault->aspace->vmm);
 	unsigned max = fault->max_order;
 
 	if (fault->vma->flags & (QR_VMA_RANDOM | QR_VMA_NOHUGE) || fault->flags & QR_FAULT_PREFETCH)
@@ -42,7 +42,7 @@ static unsigned fill_order(struct fault *fault)
 
 	if (!max)
 		return 0;
-	initial = QR_MIN(fill_initial_order(&fault->aspace->vmm->zone), max);
+	initial = QR_MIN(fill_initial_order(qr_vmm_local_zone(fault->aspace->vmm)), max);
 	order = qr_stream_order(fault, initial, max);
 	for (; order > 0; order--) {
 		uint64_t start = QR_ALIGN_DOWN(fault->va, QR_PAGE_SIZE << order);
@@ -65,13 +65,13 @@ static struct qr_frame *fill_alloc(struct fault *fault, unsigned *order)
 	if (*order > 0)
 		qr_fault_make_room(fault, 1u << *order);
 	for (; *order > 0; (*order)--) {
-		struct qr_frame *folio = qr_fault_alloc(fault, *order, QR_GFP_WAIT | QR_GFP_NORETRY | zero);
+		struct qr_frame *folio = qr_fault_alloc(fault, *order, QR_GFP_USER | QR_GFP_NORETRY | zero);
 
 		if (folio)
 			return folio;
 	}
 	if (fault->flags & QR_FAULT_PREFETCH)
-		return qr_fault_alloc(fault, 0, QR_GFP_WAIT | QR_GFP_NORETRY | zero);
+		return qr_fault_alloc(fault, 0, QR_GFP_USER | QR_GFP_NORETRY | zero);
 	return qr_fault_alloc(fault, 0, QR_GFP_USER | zero);
 }
 

@@ -219,9 +219,9 @@ static int swapin_alloc(struct swapin *in)
 		struct qr_frame *folio = NULL;
 
 		for (; order > 0 && !folio; order -= !folio)
-			folio = qr_fault_alloc(in->fault, order, QR_GFP_NORETRY);
+			folio = qr_fault_alloc(in->fault, order, QR_GFP_MOVABLE | QR_GFP_NORETRY);
 		if (!folio)
-			folio = qr_fault_alloc(in->fault, 0, is_needed ? QR_GFP_USER : QR_GFP_NORETRY);
+			folio = qr_fault_alloc(in->fault, 0, is_needed ? QR_GFP_USER : QR_GFP_MOVABLE | QR_GFP_NORETRY);
 		if (!folio && first == in->wanted)
 			break;
 		if (!folio) {

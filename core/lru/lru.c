@@ -16,6 +16,7 @@ static uint32_t batch_flush_locked(struct qr_lru *lru, struct qr_lru_batch *batc
 static void drop_pins(struct qr_lru *lru, struct qr_frame *const *folios, uint32_t nr);
 static void add_unbatched(struct qr_lru *lru, struct qr_frame *folio);
 static uint32_t vec_of_cpu(const struct qr_lru *lru, uint32_t cpu);
+static uint32_t vec_of_memory(const struct qr_lru *lru, const struct qr_frame *folio, uint32_t vec);
 static struct qr_lruvec *set_vec(struct qr_lru *lru, struct qr_frame *folio, uint32_t vec);
 static void vec_lock(struct qr_lruvec *vec);
 static struct qr_lruvec *folio_vec_lock(struct qr_lru *lru, const struct qr_frame *folio);
@@ -143,32 +144,26 @@ void qr_lru_put_back(struct qr_lru *lru, struct qr_frame *folio, enum qr_lru_lis
 	qr_spin_unlock(&vec->lock);
 }
 
-/* Of the lruvecs of one group the one where the list is longest, if it is longer than that of found. */
-static struct qr_lruvec *longer(struct qr_lru *lru, uint32_t group, enum qr_lru_list list, struct qr_lruvec *found)
+/* Where the list is longest: CPUs that add at equal rates have their oldest folios there. Reads without locks. */
+static struct qr_lruvec *longest(struct qr_lru *lru, const struct qr_lru_target *target, enum qr_lru_list list)
 {
-	struct qr_lruvec *vecs = qr_lru_set_of(lru, group);
-	uint32_t nr_most = qr_load_relaxed(&found->nr_pages[list]);
+	struct qr_lruvec *found = NULL;
+	uint32_t group, end, first_vec, end_vec, nr_most = 0;
 
-	for (uint32_t i = 0; i < lru->nr_vecs; i++) {
-		uint32_t nr = qr_load_relaxed(&vecs[i].nr_pages[list]);
+	qr_lru_groups_of(lru, target, &group, &end);
+	qr_lru_vecs_of(lru, target, &first_vec, &end_vec);
+	for (; group < end; group++) {
+		struct qr_lruvec *vecs = qr_lru_set_of(lru, group);
 
-		if (nr > nr_most) {
+		for (uint32_t i = first_vec; i < end_vec; i++) {
+			uint32_t nr = qr_load_relaxed(&vecs[i].nr_pages[list]);
+
+			if (found && nr <= nr_most)
+				continue;
 			found = &vecs[i];
 			nr_most = nr;
 		}
 	}
-	return found;
-}
-
-/* Where the list is longest: CPUs that add at equal rates have their oldest folios there. Reads without locks. */
-static struct qr_lruvec *longest(struct qr_lru *lru, const struct qr_lru_target *target, enum qr_lru_list list)
-{
-	struct qr_lruvec *found;
-	uint32_t group, end;
-
-	qr_lru_groups_of(lru, target, &group, &end);
-	for (found = qr_lru_set_of(lru, group); group < end; group++)
-		found = longer(lru, group, list, found);
 	return found;
 }
 
@@ -302,13 +297,26 @@ static uint32_t vec_of_cpu(const struct qr_lru *lru, uint32_t cpu)
 	return QR_MIN(cpu / lru->nr_cpus_per_vec, lru->nr_vecs - 1);
 }
 
+/* vec: that of the CPU, which says which of the node's it is. */
+static uint32_t vec_of_memory(const struct qr_lru *lru, const struct qr_frame *folio, uint32_t vec)
+{
+	uint32_t pfn = qr_zone_pfn(lru->zone, folio);
+
+	if (!lru->nr_vecs_per_node)
+		return qr_nodes_zone_of(lru->nodes, pfn)->number;
+	return qr_nodes_of_pfn(lru->nodes, pfn) * lru->nr_vecs_per_node + vec % lru->nr_vecs_per_node;
+}
+
 /* The folio is on no list, and nobody else can put it on one. Its group stays. */
 static struct qr_lruvec *set_vec(struct qr_lru *lru, struct qr_frame *folio, uint32_t vec)
 {
 	uint32_t mask = ((1u << lru->vec_bits) - 1) << QR_FOLIO_LRUVEC_SHIFT;
-	uint32_t wanted = vec << QR_FOLIO_LRUVEC_SHIFT;
 	uint32_t now = qr_load_relaxed(&folio->flags) & mask;
+	uint32_t wanted;
 
+	if (lru->nodes)
+		vec = vec_of_memory(lru, folio, vec);
+	wanted = vec << QR_FOLIO_LRUVEC_SHIFT;
 	if (now & ~wanted)
 		qr_folio_clear(folio, now & ~wanted);
 	if (wanted & ~now)

@@ -17,6 +17,7 @@
 #include "page/frame.h"
 
 struct qr_vmm;
+struct qr_nodes;
 
 #define QR_LRU_BATCH 14u
 /* Folios that leave their lists under one take: more than are added, since those who free many at once wait for none
@@ -61,6 +62,9 @@ struct qr_lru {
 	struct qr_lru_batch *batches; /* (I) [cpu] */
 	uint32_t nr_batches;          /* (I) 0: every change takes the lock (QR_LRU_UNBATCHED) */
 	uint32_t nr_groups;           /* (A) groups that have a set, counting 0: sets[0, nr_groups) are there */
+	const struct qr_nodes
+		*nodes; /* (I) a folio is with the lruvecs of its own memory; NULL: of the CPU that added it */
+	uint32_t nr_vecs_per_node;    /* (I) with nodes: those of each, for its CPUs; 0: one for each zone */
 	struct qr_lruvec **sets;      /* (I), its entries (A): [group] lruvecs, [nr_vecs] each; NULL: no groups */
 };
 
@@ -68,6 +72,7 @@ struct qr_lru {
 #define QR_LRU_ALL_GROUPS UINT32_MAX
 struct qr_lru_target {
 	uint32_t group; /* its number, 0: the memory in no group; or QR_LRU_ALL_GROUPS */
+	uint32_t node;  /* its number + 1; 0: all nodes. Without lists for each node it is all of them */
 };
 
 /* How many lruvecs that makes, for so many CPUs to one: at most QR_MAX_LRUVECS; 0: one for all. */
@@ -75,6 +80,10 @@ uint32_t qr_lru_nr_vecs(uint32_t nr_cpus_per_vec);
 /* vecs: [qr_lru_nr_vecs(nr_cpus_per_vec)]. */
 void qr_lru_init(struct qr_lru *lru, struct qr_zone *zone, struct qr_lruvec *vecs, uint32_t nr_cpus_per_vec,
 		 struct qr_lru_batch *batches, uint32_t nr_batches);
+
+/* Lists by where a folio's memory is: for each node as many lruvecs as said, among which its CPUs share, or (0) one for
+ * each zone. vecs of qr_lru_init() has room for all; before groups and the first folio. */
+void qr_lru_init_nodes(struct qr_lru *lru, const struct qr_nodes *nodes, uint32_t nr_vecs_per_node);
 
 /* Lets groups have lists of their own. sets: [qr_lru_max_groups()], zeroed. Before the first folio. */
 void qr_lru_init_groups(struct qr_lru *lru, struct qr_lruvec **sets);

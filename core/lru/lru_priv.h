@@ -2,7 +2,7 @@
 #ifndef QR_CORE_LRU_PRIV_H
 #define QR_CORE_LRU_PRIV_H
 
-#include "alloc/alloc.h"
+#include "alloc/nodes.h"
 #include "lru/lru.h"
 
 #define QR_LRU_LIST_FLAGS (QR_FOLIO_LRU | QR_FOLIO_ACTIVE | QR_FOLIO_LRU_PROTECTED | QR_FOLIO_LRU_UNEVICTABLE)
@@ -43,6 +43,21 @@ static inline void qr_lru_groups_of(const struct qr_lru *lru, const struct qr_lr
 		*start = target->group;
 		*end = target->group + 1;
 	}
+}
+
+/* The places [*start, *end) of a target's lruvecs in each set. */
+static inline void qr_lru_vecs_of(const struct qr_lru *lru, const struct qr_lru_target *target, uint32_t *start,
+				  uint32_t *end)
+{
+	const struct qr_node *node;
+
+	*start = 0;
+	*end = lru->nr_vecs;
+	if (!target || !target->node || !lru->nodes)
+		return;
+	node = &lru->nodes->nodes[target->node - 1];
+	*start = lru->nr_vecs_per_node ? (target->node - 1) * lru->nr_vecs_per_node : node->first_zone;
+	*end = *start + (lru->nr_vecs_per_node ? lru->nr_vecs_per_node : node->nr_zones);
 }
 
 #endif

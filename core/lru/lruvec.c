@@ -36,11 +36,23 @@ void qr_lru_init(struct qr_lru *lru, struct qr_zone *zone, struct qr_lruvec *vec
 	lru->vec_bits = lru->nr_vecs > 1 ? qr_log2_u64(lru->nr_vecs - 1) + 1 : 0;
 	lru->nr_groups = 1;
 	lru->sets = NULL;
+	lru->nodes = NULL;
+	lru->nr_vecs_per_node = 0;
 	init_vecs(vecs, lru->nr_vecs);
 	for (uint32_t cpu = 0; cpu < nr_batches; cpu++) {
 		qr_spin_init(&batches[cpu].lock, QR_RANK_LRU_CPU);
 		batches[cpu].nr = 0;
 	}
+}
+
+void qr_lru_init_nodes(struct qr_lru *lru, const struct qr_nodes *nodes, uint32_t nr_vecs_per_node)
+{
+	lru->nodes = nodes;
+	lru->nr_vecs_per_node = nr_vecs_per_node;
+	lru->nr_vecs = nr_vecs_per_node ? nr_vecs_per_node * nodes->nr_nodes : nodes->nr_zones;
+	lru->nr_cpus_per_vec = nr_vecs_per_node ? QR_MAX(1u, nodes->nr_cpus_per_node / nr_vecs_per_node) : UINT32_MAX;
+	lru->vec_bits = lru->nr_vecs > 1 ? qr_log2_u64(lru->nr_vecs - 1) + 1 : 0;
+	init_vecs(lru->vecs, lru->nr_vecs);
 }
 
 void qr_lru_init_groups(struct qr_lru *lru, struct qr_lruvec **sets)
@@ -81,12 +93,13 @@ uint64_t qr_lru_nr_pages(const struct qr_lru *lru, enum qr_lru_list list)
 uint64_t qr_lru_nr_pages_of(const struct qr_lru *lru, const struct qr_lru_target *target, enum qr_lru_list list)
 {
 	uint64_t sum = 0;
-	uint32_t group, end;
+	uint32_t group, end, first_vec, end_vec;
 
+	qr_lru_vecs_of(lru, target, &first_vec, &end_vec);
 	for (qr_lru_groups_of(lru, target, &group, &end); group < end; group++) {
 		const struct qr_lruvec *vecs = qr_lru_set_of(lru, group);
 
-		for (uint32_t i = 0; i < lru->nr_vecs; i++)
+		for (uint32_t i = first_vec; i < end_vec; i++)
 			sum += qr_load_relaxed(&vecs[i].nr_pages[list]);
 	}
 	return sum;

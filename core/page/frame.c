@@ -82,7 +82,7 @@ bool qr_frame_list_is_valid(struct qr_zone *zone, const struct qr_frame_list *li
 	uint32_t pfn = list->head;
 
 	for (uint64_t i = 0; i < list->nr; i++) {
-		if (pfn < zone->pfn_base || pfn - zone->pfn_base >= zone->nr_onlined_span)
+		if (pfn < zone->pfn_base || pfn - zone->pfn_base >= zone->nr_map)
 			return false;
 		if (qr_zone_frame(zone, pfn)->prev != before)
 			return false;

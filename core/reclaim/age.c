@@ -62,11 +62,23 @@ uint32_t qr_age_active(struct qr_vmm *vmm, const struct qr_lru_target *target, u
 
 		if (!nr_folios)
 			break;
+		qr_reclaim_count_scanned(vmm, target, folios, nr_folios);
 		for (uint32_t i = 0; i < nr_folios; i++)
 			nr_aged += age_folio(vmm, folios[i]);
-		qr_stat_add(&vmm->stats, QR_STAT_scanned_folios, nr_folios);
 	}
 	return nr_aged;
+}
+
+void qr_reclaim_count_scanned(struct qr_vmm *vmm, const struct qr_lru_target *target, struct qr_frame *const *folios,
+			      uint32_t nr)
+{
+	uint32_t nr_remote = 0;
+
+	for (uint32_t i = 0; i < nr && qr_vmm_has_zones(vmm) && target && target->node; i++)
+		nr_remote += qr_nodes_of_pfn(&vmm->nodes, qr_zone_pfn(&vmm->zone, folios[i])) != target->node - 1;
+	qr_stat_add(&vmm->stats, QR_STAT_scanned_folios, nr);
+	if (nr_remote)
+		qr_stat_add(&vmm->stats, QR_STAT_remote_scans, nr_remote);
 }
 
 void qr_age_rescue(struct qr_vmm *vmm, struct qr_frame *folio)

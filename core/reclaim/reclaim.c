@@ -43,6 +43,7 @@ static uint32_t shrink_inactive(struct qr_vmm *vmm, const struct qr_lru_target *
 	uint32_t nr_freed = 0;
 	uint32_t nr_folios = qr_lru_isolate_from(&vmm->lru, target, QR_LRU_INACTIVE, QR_MIN(nr, RECLAIM_BATCH), folios);
 
+	qr_reclaim_count_scanned(vmm, target, folios, nr_folios);
 	for (uint32_t i = 0; i < nr_folios; i++) {
 		if (qr_folio_test(folios[i], QR_FOLIO_IDLE) && nr_freed < nr) {
 			nr_freed += qr_evict_folio(vmm, folios[i]);
@@ -54,7 +55,6 @@ static uint32_t shrink_inactive(struct qr_vmm *vmm, const struct qr_lru_target *
 		}
 	}
 	qr_balance_note_evicted(&vmm->balance, nr_freed);
-	qr_stat_add(&vmm->stats, QR_STAT_scanned_folios, nr_folios);
 	*nr_seen += nr_folios;
 	return nr_freed;
 }
@@ -102,19 +102,33 @@ uint32_t qr_reclaim_from(struct qr_vmm *vmm, const struct qr_lru_target *target,
 	return nr_freed;
 }
 
-uint32_t qr_reclaim(struct qr_vmm *vmm, uint32_t nr)
+/* node: as in struct qr_lru_target. */
+static uint32_t reclaim(struct qr_vmm *vmm, uint32_t node, uint32_t nr)
 {
 	uint32_t nr_freed = qr_port_memory_grow(vmm->port, nr);
+	struct qr_lru_target all = {.group = QR_LRU_ALL_GROUPS, .node = node};
 	struct qr_lru_target target;
 
 	/* A group at a time, each in its turn; what is protected only when nothing else helps. */
-	for (unsigned i = 0; i < RECLAIM_PICKS && !nr_freed && qr_group_pick(vmm, &target); i++)
+	for (unsigned i = 0; i < RECLAIM_PICKS && !nr_freed && qr_group_pick(vmm, &target); i++) {
+		target.node = node;
 		nr_freed = qr_reclaim_from(vmm, &target, nr);
+	}
 	if (!nr_freed)
-		nr_freed = qr_reclaim_from(vmm, NULL, nr);
+		nr_freed = qr_reclaim_from(vmm, &all, nr);
 	if (!nr_freed)
 		nr_freed = shrink_pool(vmm, nr);
 	if (!nr_freed)
 		nr_freed = qr_slab_shrink(&vmm->vma_cache) + qr_slab_shrink(&vmm->object_cache);
 	return nr_freed;
+}
+
+uint32_t qr_reclaim(struct qr_vmm *vmm, uint32_t nr)
+{
+	return reclaim(vmm, 0, nr);
+}
+
+uint32_t qr_reclaim_node(struct qr_vmm *vmm, uint32_t node, uint32_t nr)
+{
+	return reclaim(vmm, node + 1, nr);
 }

@@ -7,7 +7,7 @@
 #ifndef QR_CORE_RECLAIM_H
 #define QR_CORE_RECLAIM_H
 
-#include "page/frame.h"
+#include "alloc/alloc.h"
 
 struct qr_vmm;
 
@@ -19,11 +19,15 @@ uint32_t qr_reclaim(struct qr_vmm *vmm, uint32_t nr);
 struct qr_lru_target;
 uint32_t qr_reclaim_from(struct qr_vmm *vmm, const struct qr_lru_target *target, uint32_t nr);
 
-/* Starts and stops the background thread. */
+/* As qr_reclaim(), but of LRU lists only those of one node. */
+uint32_t qr_reclaim_node(struct qr_vmm *vmm, uint32_t node, uint32_t nr);
+
+/* Starts and stops the background threads, one for each node. */
 int qr_kswapd_start(struct qr_vmm *vmm) QR_WARN_UNUSED;
 void qr_kswapd_stop(struct qr_vmm *vmm);
-/* Any context. */
+/* Any context. That of the first node; that of a node, for an allocation of the kind. */
 void qr_kswapd_wake(struct qr_vmm *vmm);
+void qr_kswapd_wake_node(struct qr_vmm *vmm, uint32_t node, enum qr_zone_kind kind);
 /* A stream is about to take nr frames and will want more: kswapd frees further ahead, so that it works while the
  * program does. */
 void qr_kswapd_run_ahead(struct qr_vmm *vmm, uint32_t nr);

@@ -19,6 +19,10 @@ static inline enum qr_balance_side qr_folio_side(const struct qr_frame *folio)
 	return qr_folio_test(folio, QR_FOLIO_WORKINGSET) ? QR_BALANCE_PROTECTED : QR_BALANCE_YOUNG;
 }
 
+/* Counts folios that were taken off the target's lists, and those among them that lie on another node than it wants. */
+void qr_reclaim_count_scanned(struct qr_vmm *vmm, const struct qr_lru_target *target, struct qr_frame *const *folios,
+			      uint32_t nr);
+
 /* Puts an isolated folio that was touched while it was idle among the mapped ones, and drops the pin. */
 void qr_age_rescue(struct qr_vmm *vmm, struct qr_frame *folio);
 

@@ -95,7 +95,7 @@ static struct qr_frame *kmalloc_block(struct qr_vmm *vmm, const void *object)
 	struct qr_frame *block;
 
 	QR_BUG_ON((uintptr_t)object < (uintptr_t)vmm->zone.base_address);
-	QR_BUG_ON(offset >> QR_PAGE_SHIFT >= vmm->zone.nr_span || offset & (QR_PAGE_SIZE - 1));
+	QR_BUG_ON(offset >> QR_PAGE_SHIFT >= vmm->zone.nr_map || offset & (QR_PAGE_SIZE - 1));
 	block = &vmm->zone.memmap[offset >> QR_PAGE_SHIFT];
 	QR_BUG_ON(qr_frame_kind(block) != QR_FRAME_KERNEL);
 	return block;

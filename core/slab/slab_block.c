@@ -108,7 +108,7 @@ struct qr_frame *qr_slab_head_of(struct qr_zone *zone, const void *address)
 	struct qr_frame *frame;
 	unsigned order;
 
-	if ((uintptr_t)address < (uintptr_t)zone->base_address || index >= zone->nr_span)
+	if ((uintptr_t)address < (uintptr_t)zone->base_address || index >= zone->nr_map)
 		return NULL;
 	frame = &zone->memmap[index];
 	if (qr_frame_kind(frame) == QR_FRAME_TAIL) {
@@ -186,7 +186,10 @@ static uint32_t blocks_free(struct qr_zone *zone, struct qr_frame_list *blocks)
 
 		qr_frame_list_remove(zone, blocks, block);
 		block->owner = NULL;
-		qr_zone_free(zone, block, order);
+		if (zone->vmm)
+			qr_free_pages(zone->vmm, block, order);
+		else
+			qr_zone_free(zone, block, order);
 		nr_frames += 1u << order;
 	}
 	return nr_frames;

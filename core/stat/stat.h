@@ -35,6 +35,7 @@
 	X(file_written_bytes, "bytes written to swap files")                                                           \
 	X(io_errors, "failed transfers")                                                                               \
 	X(scanned_folios, "folios looked at by reclaim")                                                               \
+	X(remote_scans, "of them, those that reclaim for a node met on another one")                                   \
 	X(reclaimed_pages, "pages freed by reclaim")                                                                   \
 	X(rescued_folios, "folios that were touched while idle and stayed")                                            \
 	X(direct_reclaims, "allocations that had to reclaim")                                                          \

@@ -41,7 +41,7 @@ void qr_share_init(struct qr_swap *swap)
 
 uint32_t qr_share_frames(struct qr_swap *swap)
 {
-	return qr_load_relaxed(&swap->vmm->zone.nr_online) / 100 * qr_load_relaxed(&swap->share.percent);
+	return qr_vmm_nr_online(swap->vmm) / 100 * qr_load_relaxed(&swap->share.percent);
 }
 
 void qr_share_note_loads(struct qr_swap *swap, uint32_t nr_file, uint32_t nr_other, uint64_t file_ns)

@@ -244,8 +244,8 @@ static int swap_init(struct qr_swap *swap, const struct qr_swap_config *config)
 
 	swap->config = *config;
 	if (!cluster_bytes)
-		cluster_bytes = qr_load_relaxed(&vmm->zone.nr_online) < SMALL_BUDGET_FRAMES ? SMALL_CLUSTER_BYTES
-											    : DEFAULT_CLUSTER_BYTES;
+		cluster_bytes =
+			qr_vmm_nr_online(vmm) < SMALL_BUDGET_FRAMES ? SMALL_CLUSTER_BYTES : DEFAULT_CLUSTER_BYTES;
 	qr_slot_map_init(&swap->slots, vmm);
 	qr_zpool_init(&swap->pool, vmm);
 	qr_kept_init(&swap->kept, vmm);

@@ -29,7 +29,7 @@ int qr_swap_scratch_init(struct qr_swap *swap)
 {
 	uint32_t codec_bytes = qr_port_codec_workspace(swap->config.codec);
 	uint32_t nr = QR_MIN(qr_port_nr_cpus(), QR_MAX_WORKSPACES);
-	uint32_t budget = qr_load_relaxed(&swap->vmm->zone.nr_online) >> WORKSPACE_SHARE_SHIFT;
+	uint32_t budget = qr_vmm_nr_online(swap->vmm) >> WORKSPACE_SHARE_SHIFT;
 
 	for (uint32_t i = 0; i < nr; i++) {
 		struct qr_workspace *workspace = &swap->workspaces[i];
@@ -111,7 +111,7 @@ void qr_reader_give(struct qr_reader *reader)
 
 static int scratch_init_readers(struct qr_swap *swap)
 {
-	uint32_t budget = qr_load_relaxed(&swap->vmm->zone.nr_online);
+	uint32_t budget = qr_vmm_nr_online(swap->vmm);
 	uint32_t nr_bytes = budget < SMALL_BUDGET_FRAMES ? 32u << 10 : 128u << 10;
 	uint32_t nr = budget < SMALL_BUDGET_FRAMES ? 2 : budget < 4 * SMALL_BUDGET_FRAMES ? 4 : QR_MAX_READERS;
 

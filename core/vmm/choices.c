@@ -11,12 +11,12 @@ static const struct qr_choice table[] = {
 	},
 	{
 		.name = "lru-scope",
-		.help = "what has LRU lists and a lock: CPU clusters of each group, nodes, one for all, nodes of each "
-			"group",
+		.help = "what has LRU lists and a lock: CPU clusters or nodes of each group; nodes; zones; one for all",
 		.values = {[QR_LRU_CLUSTER] = "cluster",
 			   [QR_LRU_NODE] = "node",
 			   [QR_LRU_GLOBAL] = "global",
-			   [QR_LRU_GROUP] = "group"},
+			   [QR_LRU_GROUP] = "group",
+			   [QR_LRU_ZONE] = "zone"},
 		.offset = offsetof(struct qr_choices, lru_scope),
 	},
 	{
@@ -25,6 +25,12 @@ static const struct qr_choice table[] = {
 			"none",
 		.values = {[QR_PCP_AUTO] = "auto", [QR_PCP_HOT_COLD] = "hot-cold", [QR_PCP_NONE] = "none"},
 		.offset = offsetof(struct qr_choices, pcp),
+	},
+	{
+		.name = "node-order",
+		.help = "the nodes that an allocation tries after its own: the nearest first, or upward by number",
+		.values = {[QR_NODE_DISTANCE] = "distance", [QR_NODE_ROUND_ROBIN] = "round-robin"},
+		.offset = offsetof(struct qr_choices, node_order),
 	},
 	{
 		.name = "mmap-lock",

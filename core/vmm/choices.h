@@ -13,11 +13,14 @@
 enum qr_lru_batch_choice { QR_LRU_BATCHED, QR_LRU_UNBATCHED };
 
 /* What has LRU lists of its own (L1): in each memory group the CPUs that share a cache, or those of a node; those of a
- * node whatever the group; or the whole manager. */
-enum qr_lru_scope_choice { QR_LRU_CLUSTER, QR_LRU_NODE, QR_LRU_GLOBAL, QR_LRU_GROUP };
+ * node, or of a zone, whatever the group; or the whole manager. */
+enum qr_lru_scope_choice { QR_LRU_CLUSTER, QR_LRU_NODE, QR_LRU_GLOBAL, QR_LRU_GROUP, QR_LRU_ZONE };
 
 /* Per-CPU lists of single frames: one that adapts its size (A5), a hot and a cold one with fixed marks (A4), none. */
 enum qr_pcp_choice { QR_PCP_AUTO, QR_PCP_HOT_COLD, QR_PCP_NONE };
+
+/* In which order an allocation tries the nodes after its own (A7): the nearest first, or upward by number. */
+enum qr_node_order_choice { QR_NODE_DISTANCE, QR_NODE_ROUND_ROBIN };
 
 /* What a fault holds: the lock of its VMA, found by RCU (V4), or a reader-writer lock of the address space (V2). */
 enum qr_mmap_lock_choice { QR_MMAP_LOCK_VMA, QR_MMAP_LOCK_RWSEM };
@@ -33,6 +36,7 @@ struct qr_choices {
 	uint8_t lru_batch; /* enum qr_lru_batch_choice */
 	uint8_t lru_scope; /* enum qr_lru_scope_choice */
 	uint8_t pcp; /* enum qr_pcp_choice */
+	uint8_t node_order; /* enum qr_node_order_choice */
 	uint8_t mmap_lock; /* enum qr_mmap_lock_choice */
 	uint8_t pt_lock; /* enum qr_pt_lock_choice */
 	uint8_t reclaim; /* enum qr_reclaim_choice */

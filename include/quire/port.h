@@ -64,8 +64,10 @@ void qr_port_rcu_synchronize(void);
 
 /* ---- Kernel threads. ---- */
 
-/* Starts entry(argument) on its own thread; name has at most 15 characters. Returns a handle >= 0 or an error. */
-int qr_port_thread_start(struct qr_port *port, const char *name, void (*entry)(void *argument), void *argument);
+/* Starts entry(argument) on its own thread; name has at most 15 characters; near_cpu: a hint, a CPU
+ * slot that it works for. Returns a handle >= 0 or an error. */
+int qr_port_thread_start(struct qr_port *port, const char *name, unsigned near_cpu, void (*entry)(void *argument),
+			 void *argument);
 /* Waits for the thread to return from entry. May sleep. */
 void qr_port_thread_join(struct qr_port *port, int handle);
 

@@ -329,7 +329,7 @@ int qr_budget_start(struct qr_manager *manager)
 		qr_domain_publish_places(&manager->domain, port->space.va_start, port->space.va_end, pool,
 					 pool + port->pool_bytes);
 	manager->is_closing = 0;
-	manager->budget_thread = qr_port_thread_start(&manager->port, "quire-budget", budget_main, manager);
+	manager->budget_thread = qr_port_thread_start(&manager->port, "quire-budget", 0, budget_main, manager);
 	return manager->budget_thread < 0 ? manager->budget_thread : 0;
 }
 

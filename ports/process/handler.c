@@ -51,7 +51,7 @@ int qr_handlers_start(struct qr_manager *manager)
 		return -errno;
 	for (uint32_t i = 0; i < manager->nr_handlers; i++) {
 		manager->handler_threads[i] =
-			qr_port_thread_start(&manager->port, "quire-fault", handler_main, manager);
+			qr_port_thread_start(&manager->port, "quire-fault", 0, handler_main, manager);
 		if (manager->handler_threads[i] < 0)
 			return manager->handler_threads[i];
 	}

@@ -117,7 +117,8 @@ static void *thread_main(void *argument)
 	return NULL;
 }
 
-int qr_port_thread_start(struct qr_port *port, const char *name, void (*entry)(void *argument), void *argument)
+int qr_port_thread_start(struct qr_port *port, const char *name, unsigned near_cpu, void (*entry)(void *argument),
+			 void *argument)
 {
 	struct qr_port_thread *thread = NULL;
 	pthread_attr_t attributes;
@@ -125,6 +126,7 @@ int qr_port_thread_start(struct qr_port *port, const char *name, void (*entry)(v
 	void *stack;
 	int slot, err;
 
+	(void)near_cpu;
 	for (slot = 0; slot < (int)QR_MAX_THREADS; slot++)
 		if (!port->threads[slot].is_used)
 			break;

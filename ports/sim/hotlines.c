@@ -29,7 +29,6 @@ static const struct field fields[] = {
 	FIELD("qr_slab_cache vma", struct qr_slab_cache, lock, VMA_CACHE),
 	FIELD("qr_slab_cache object", struct qr_slab_cache, lock, OBJECT_CACHE),
 	FIELD("qr_vmm", struct qr_vmm, kmalloc, 0),
-	FIELD("qr_vmm", struct qr_vmm, kswapd, 0),
 	FIELD("qr_vmm", struct qr_vmm, is_oom, 0),
 };
 
@@ -123,10 +122,25 @@ static bool is_in(uintptr_t address, const void *array, uint64_t len_bytes)
 	return address >= (uintptr_t)array - QR_CACHE_LINE + 1 && address < (uintptr_t)array + len_bytes;
 }
 
+/* offset: in an array of zones. */
+static void name_zone(uint64_t offset, struct qr_hot_line *hot)
+{
+	offset %= sizeof(struct qr_zone);
+	for (size_t i = 0; i < QR_ARRAY_SIZE(fields); i++) {
+		if (strcmp(fields[i].symbol, "qr_zone") || fields[i].end - ZONE <= offset ||
+		    fields[i].start - ZONE >= offset + QR_CACHE_LINE)
+			continue;
+		set_name(hot, "qr_zone", fields[i].field);
+		return;
+	}
+	set_name(hot, "qr_zone", "");
+}
+
 static bool name_metadata(struct qr_vmm *vmm, uintptr_t address, struct qr_hot_line *hot)
 {
 	uint64_t offset = address - (uintptr_t)vmm;
 	const struct qr_zone *zone = &vmm->zone;
+	uint64_t nr_pcps = (uint64_t)zone->nr_pcps * vmm->nodes.nr_zones;
 
 	if (offset < sizeof(*vmm)) {
 		char place[32];
@@ -141,10 +155,15 @@ static bool name_metadata(struct qr_vmm *vmm, uintptr_t address, struct qr_hot_l
 		set_name(hot, "qr_vmm", place);
 		return true;
 	}
-	if (is_in(address, zone->memmap, (uint64_t)zone->nr_span * sizeof(*zone->memmap)))
+	if (is_in(address, zone->memmap, (uint64_t)zone->nr_map * sizeof(*zone->memmap)))
 		set_name(hot, "qr_frame", "");
-	else if (is_in(address, zone->pcps, zone->nr_pcps * sizeof(*zone->pcps)))
+	else if (is_in(address, zone->pcps, nr_pcps * sizeof(*zone->pcps)))
 		set_name(hot, "qr_pcp", "");
+	else if (is_in(address, vmm->kswapds, vmm->nodes.nr_nodes * sizeof(*vmm->kswapds)))
+		set_name(hot, "qr_kswapd", "");
+	else if (vmm->nodes.nr_zones > 1 &&
+		 is_in(address, vmm->nodes.zones[1], (vmm->nodes.nr_zones - 1) * sizeof(*zone)))
+		name_zone(address - (uintptr_t)vmm->nodes.zones[1], hot);
 	else if (is_in(address, vmm->lru.batches, vmm->lru.nr_batches * sizeof(*vmm->lru.batches)))
 		set_name(hot, "qr_lru_batch", "");
 	else if (is_in(address, vmm->lru.vecs, vmm->lru.nr_vecs * sizeof(*vmm->lru.vecs)))
@@ -153,7 +172,7 @@ static bool name_metadata(struct qr_vmm *vmm, uintptr_t address, struct qr_hot_l
 												       : "lists");
 	else if (is_in(address, vmm->stats.cpus, vmm->stats.nr_cpus * sizeof(*vmm->stats.cpus)))
 		set_name(hot, "qr_stat_cpu", "");
-	else if (is_in(address, zone->fresh_bits, zone->nr_span / 8))
+	else if (is_in(address, zone->fresh_bits, zone->nr_map / 8))
 		set_name(hot, "qr_zone", "fresh_bits[]");
 	else if (is_in(address, vmm->vma_cache.cpus, vmm->vma_cache.nr_cpus * sizeof(struct qr_slab_cpu)))
 		set_name(hot, "qr_slab_cpu vma", "");

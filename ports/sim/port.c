@@ -88,15 +88,13 @@ uint64_t qr_port_now_ns(void)
 	return qr_sim_current->clock / QR_SIM_PS;
 }
 
-/* ---- Kernel threads: spread over the CPUs from the last one down ---- */
+/* ---- Kernel threads ---- */
 
-int qr_port_thread_start(struct qr_port *port, const char *name, void (*entry)(void *argument), void *argument)
+int qr_port_thread_start(struct qr_port *port, const char *name, unsigned near_cpu, void (*entry)(void *argument),
+			 void *argument)
 {
-	static uint32_t nr_started;
-
 	(void)port;
-	return (int)qr_sim_task_create(name, qr_sim.nr_cpus - 1 - nr_started++ % qr_sim.nr_cpus, true, entry, argument)
-		->id;
+	return (int)qr_sim_task_create(name, near_cpu, true, entry, argument)->id;
 }
 
 void qr_port_thread_join(struct qr_port *port, int handle)

@@ -85,10 +85,12 @@ void qr_port_rcu_synchronize(void)
 	/* The caller is the only thread and is in no read section: every section has ended. */
 }
 
-int qr_port_thread_start(struct qr_port *port, const char *name, void (*entry)(void *argument), void *argument)
+int qr_port_thread_start(struct qr_port *port, const char *name, unsigned near_cpu, void (*entry)(void *argument),
+			 void *argument)
 {
 	(void)port;
 	(void)name;
+	(void)near_cpu;
 	(void)entry;
 	(void)argument;
 	return QR_ENOSYS;

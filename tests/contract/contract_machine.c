@@ -23,7 +23,7 @@ static void open_or_skip(void)
 /* Starts entry(worker); skips the test where the port has no threads. */
 static void worker_start(struct worker *worker, void (*entry)(void *))
 {
-	worker->handle = qr_port_thread_start(machine.port, "fifteen-letters", entry, worker);
+	worker->handle = qr_port_thread_start(machine.port, "fifteen-letters", 0, entry, worker);
 	if (worker->handle == QR_ENOSYS) {
 		contract_close(&machine);
 		tap_skip("the port has no threads");
@@ -242,7 +242,7 @@ static void test_synchronize_waits_for_reader(void)
 	open_or_skip();
 	worker_start(&reader, read_section);
 	await(&reader.step, 1);
-	releaser = qr_port_thread_start(machine.port, "releaser", release_reader, &reader);
+	releaser = qr_port_thread_start(machine.port, "releaser", 0, release_reader, &reader);
 	tap_require(releaser >= 0);
 	qr_port_rcu_synchronize();
 	tap_check_equal(qr_load_acquire(&reader.result), 1);

@@ -419,7 +419,7 @@ static void test_unmap_stops_writer(void)
 		is_ending = 0;
 		*contract_slot(1) = 0;
 		tap_check_equal(contract_map(page_va(0), 0, 4, RW), 0);
-		writer = qr_port_thread_start(machine.port, "writer", write_upwards, NULL);
+		writer = qr_port_thread_start(machine.port, "writer", 0, write_upwards, NULL);
 		for (uint32_t i = 0; writer >= 0 && i < 1000000 && qr_load_acquire(&last_written) < 20; i++)
 			qr_port_cpu_relax(i);
 		tap_check_equal(contract_unmap(page_va(0), 0, 4, RW), 0);

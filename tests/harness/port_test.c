@@ -320,10 +320,12 @@ static void *thread_main(void *argument)
 	return NULL;
 }
 
-int qr_port_thread_start(struct qr_port *port, const char *name, void (*entry)(void *argument), void *argument)
+int qr_port_thread_start(struct qr_port *port, const char *name, unsigned near_cpu, void (*entry)(void *argument),
+			 void *argument)
 {
 	int handle = QR_EAGAIN;
 
+	port_test_must(near_cpu < qr_port_nr_cpus());
 	port_test_must(strlen(name) <= 15);
 	port_test_lock(&port->threads_lock);
 	for (uint32_t i = 0; i < PORT_TEST_THREADS && handle < 0; i++) {

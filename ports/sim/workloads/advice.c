@@ -76,9 +76,9 @@ static bool drops(struct qr_lab *lab, struct state *state, enum qr_advice advice
 	touch_all(lab, state, state->range, true);
 	/* A batch keeps its folios. */
 	qr_lru_drain(&lab->vmm->lru);
-	nr_free = qr_zone_nr_free(&lab->vmm->zone);
+	nr_free = qr_vmm_nr_free(lab->vmm);
 	must(qr_advise(state->aspace, state->range, LEN, advice));
-	is_gone = nr_resident(state, state->range) == 0 && qr_zone_nr_free(&lab->vmm->zone) >= nr_free + NR_PAGES;
+	is_gone = nr_resident(state, state->range) == 0 && qr_vmm_nr_free(lab->vmm) >= nr_free + NR_PAGES;
 	touch_all(lab, state, state->range, false);
 	return is_gone && swapin_faults(lab) == before;
 }

@@ -87,7 +87,7 @@ static bool is_served(struct qr_lab *lab, struct state *state, qr_gfp_t gfp)
 
 	/* Never reclaims, and leaves what is below the low watermark. */
 	(void)take_all(lab, state, QR_GFP_WAIT | QR_GFP_NORETRY);
-	while (!err && qr_zone_is_above(&lab->vmm->zone, QR_WMARK_MIN, 1) && take(lab, state, 0))
+	while (!err && qr_vmm_is_above(lab->vmm, QR_WMARK_MIN, 1) && take(lab, state, 0))
 		;
 	has_frame = take(lab, state, gfp);
 	give_back(lab, state);

@@ -58,9 +58,7 @@ static void must(int err)
 
 static void look(struct qr_lab *lab, const struct qr_pgtable *one, const struct qr_pgtable *other, struct use *use)
 {
-	const struct qr_zone *zone = &lab->vmm->zone;
-
-	use->nr_frames = qr_load_relaxed(&zone->nr_online) - qr_zone_nr_free(zone);
+	use->nr_frames = qr_vmm_nr_online(lab->vmm) - qr_vmm_nr_free(lab->vmm);
 	use->nr_tables = one->nr_tables + (other ? other->nr_tables : 0);
 }
 

@@ -37,7 +37,7 @@ struct cpu_state {
 
 static uint64_t nr_online(const struct qr_lab *lab)
 {
-	return qr_load_relaxed(&lab->vmm->zone.nr_online);
+	return qr_vmm_nr_online(lab->vmm);
 }
 
 static int setup_cpu(struct qr_lab *lab, struct cpu_state *mine)

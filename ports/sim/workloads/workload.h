@@ -70,6 +70,8 @@ uint64_t qr_lab_exchange(uint64_t *at, uint64_t value);
 struct qr_port_space *qr_lab_space_create(struct qr_lab *lab, uint64_t *va_start, uint64_t *va_end);
 /* After qr_aspace_destroy(), or the fork that failed. */
 void qr_lab_space_destroy(struct qr_lab *lab, struct qr_port_space *space);
+/* How far a node's memory is from another, as the manager was told. */
+uint32_t qr_lab_distance(struct qr_lab *lab, uint32_t from, uint32_t to);
 /* The program's access to va, with the page fault that it may need. Returns 0 or what the fault ended with. */
 int qr_lab_touch(struct qr_lab *lab, struct qr_aspace *aspace, uint64_t va, bool is_write);
 /* The workload cannot go on: ends the program with status 1. */

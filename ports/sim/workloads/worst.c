@@ -36,7 +36,7 @@ static int setup(struct qr_lab *lab)
 	int err = qr_aspace_create(lab->vmm, space, start, end, &state->aspace);
 
 	lab->state = state;
-	state->nr_pages = qr_load_relaxed(&lab->vmm->zone.nr_online) * lab->values[SHARE] / 100;
+	state->nr_pages = qr_vmm_nr_online(lab->vmm) * lab->values[SHARE] / 100;
 	if (!state->nr_pages)
 		return QR_EINVAL;
 	if (!err)
@@ -98,7 +98,7 @@ static void fill(struct qr_lab *lab, struct state *state)
 /* Half of memory is locked by the program; core takes what else is free. Then there is nothing that could go. */
 static void pin(struct qr_lab *lab, struct state *state)
 {
-	uint64_t nr_locked = qr_load_relaxed(&lab->vmm->zone.nr_online) / 2;
+	uint64_t nr_locked = qr_vmm_nr_online(lab->vmm) / 2;
 	struct qr_frame *frame;
 	int err = qr_lock(state->aspace, state->va, nr_locked * QR_PAGE_SIZE);
 

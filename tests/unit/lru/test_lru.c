@@ -51,7 +51,7 @@ static void setup_with(uint32_t nr_folios, uint32_t nr_batches, uint32_t nr_cpus
 {
 	memset(&zone, 0, sizeof(zone));
 	zone.nr_span = nr_folios << MAX_ORDER;
-	zone.nr_onlined_span = zone.nr_span;
+	zone.nr_onlined_span = zone.nr_map = zone.nr_span;
 	zone.pfn_base = 1u << QR_MAX_ORDER;
 	zone.memmap = calloc(zone.nr_span, sizeof(*zone.memmap));
 	tap_require(zone.memmap);
@@ -438,7 +438,7 @@ static void run_threads(void (*entry)(void *))
 
 	port = port_test_create(1);
 	for (uintptr_t i = 0; i < NR_THREADS; i++) {
-		handles[i] = qr_port_thread_start(port, "lru", entry, (void *)i);
+		handles[i] = qr_port_thread_start(port, "lru", 0, entry, (void *)i);
 		tap_check(handles[i] >= 0);
 	}
 	for (uint32_t i = 0; i < NR_THREADS; i++)

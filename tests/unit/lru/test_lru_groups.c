@@ -55,7 +55,7 @@ static void setup(void)
 	memset(batches, 0, sizeof(batches));
 	model.seed = tap_seed();
 	zone.nr_span = NR_FOLIOS;
-	zone.nr_onlined_span = NR_FOLIOS;
+	zone.nr_onlined_span = zone.nr_map = NR_FOLIOS;
 	zone.memmap = calloc(NR_FOLIOS, sizeof(*zone.memmap));
 	tap_require(zone.memmap);
 	qr_lru_init(&lru, &zone, vecs[0], CPUS_PER_VEC, batches, PORT_TEST_CPUS);

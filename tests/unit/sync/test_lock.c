@@ -115,7 +115,7 @@ static void run_threads(uint32_t nr_threads, void (*entry)(void *))
 	int handles[NR_THREADS];
 
 	for (uintptr_t i = 0; i < nr_threads; i++) {
-		handles[i] = qr_port_thread_start(port, "lock", entry, (void *)i);
+		handles[i] = qr_port_thread_start(port, "lock", 0, entry, (void *)i);
 		tap_check(handles[i] >= 0);
 	}
 	for (uint32_t i = 0; i < nr_threads; i++)
