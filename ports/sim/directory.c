@@ -436,6 +436,8 @@ void qr_sim_place(const void *array, uint64_t element_bytes, uint64_t nr, enum q
 
 uint32_t qr_sim_node_of_frame(uint64_t pfn)
 {
+	if (qr_sim.nr_frames_per_node)
+		return (uint32_t)QR_MIN(pfn / qr_sim.nr_frames_per_node, qr_sim.nr_nodes - 1u);
 	return (uint32_t)((pfn << QR_PAGE_SHIFT >> qr_sim.costs.interleave_shift) % qr_sim.nr_nodes);
 }
 
@@ -457,7 +459,7 @@ uint32_t qr_sim_home(uint64_t line)
 				  : 0;
 		if (placed->by == QR_PLACE_BY_FRAME)
 			return qr_sim_node_of_frame(element);
-		return qr_sim.cpus[QR_MIN(element, qr_sim.nr_cpus - 1u)].node;
+		return qr_sim.cpus[element % qr_sim.nr_cpus].node;
 	}
 	return (uint32_t)((page >> qr_sim.costs.interleave_shift) % qr_sim.nr_nodes);
 }

@@ -74,7 +74,8 @@ void qr_sim_miss(struct qr_sim_cpu *cpu, uint64_t line, enum qr_sim_access acces
 uint32_t qr_sim_home(uint64_t line);
 uint32_t qr_sim_node_of_frame(uint64_t pfn);
 
-/* Lays an array of metadata, page by page, onto the nodes of the frames or CPUs that its elements are for. */
+/* Lays an array of metadata, page by page, onto the nodes of the frames or CPUs that its elements are for; those for
+ * CPUs begin anew after the last one. */
 enum qr_sim_placement { QR_PLACE_BY_FRAME, QR_PLACE_BY_CPU };
 void qr_sim_place(const void *array, uint64_t element_bytes, uint64_t nr, enum qr_sim_placement by);
 

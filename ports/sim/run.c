@@ -19,12 +19,27 @@
 #define STUCK_AFTER ((uint64_t)200 * 1000 * 1000 * QR_SIM_PS)
 #define WATCHDOG_SECONDS 5u
 
-enum { RAM_MIB, KSWAPD, SWAP };
+enum { RAM_MIB, KSWAPD, SWAP, MEMORY, ZONES, DISTANCES };
+enum { MEMORY_NODE, MEMORY_SPREAD };
+enum { ZONES_NORMAL, ZONES_DMA, ZONES_HIGHMEM, ZONES_ALL };
+/* Where kinds of memory end on a PC: what 24 and 32 address bits reach, and what a kernel with 1 GiB of addresses maps
+ * all the time. */
+#define DMA_MIB 16u
+#define DMA32_MIB 4096u
+#define LOWMEM_MIB 896u
+/* As in ACPI 6.4, section 5.2.17: 10 is a node's own. */
+#define LOCAL_DISTANCE 10u
+#define STEP_DISTANCE 3u
 
 const struct qr_lab_param qr_run_common[] = {
 	{"ram-mib", "0", "memory of the machine that is online, MiB; 0: 1 GiB and 16 MiB per CPU", NULL},
 	{"kswapd", "on", "the background reclaimer runs", "off,on"},
 	{"swap", "on", "pages can be compressed and go to the swap device; off: neither", "off,on"},
+	{"memory", "node", "each node has its own, from which its CPUs allocate first; or all is spread over the nodes",
+	 "node,spread"},
+	{"zones", "normal", "kinds of memory: one; DMA below 16 MiB and DMA32 below 4 GiB; HIGHMEM above 896 MiB; all",
+	 "normal,dma,highmem,all"},
+	{"distances", "alike", "what the manager is told of how far nodes are; not what they cost", "alike,ring"},
 	{NULL, NULL, NULL, NULL},
 };
 
@@ -34,10 +49,12 @@ static struct {
 	uint64_t ops_warm[QR_MAX_CPUS];
 	uint64_t counters[QR_NR_STATS]; /* at the end of the warm-up, then what came after it */
 	bool has_begun[QR_MAX_CPUS];
+	bool is_ring; /* nodes are as far as they are steps apart */
 	enum qr_control control;
 	uint64_t random[QR_MAX_CPUS];
 } run;
 
+static void lay_out_nodes(const struct qr_cell *cell, struct qr_vmm_config *config);
 static void create_manager(const struct qr_cell *cell);
 static void workload_task(void *argument);
 static void stop_task(void *argument);
@@ -106,37 +123,97 @@ static bool frame_is_in_use(uint32_t pfn)
 /* As a kernel lays it out: descriptors on the node of their frames, per-CPU data on that of their CPU. */
 static void place_metadata(struct qr_vmm *vmm)
 {
-	const struct qr_zone *zone = &vmm->zone;
+	const struct qr_zone *first = &vmm->zone;
 
-	qr_sim_place(zone->memmap, sizeof(*zone->memmap), zone->nr_span, QR_PLACE_BY_FRAME);
-	qr_sim_place(zone->pcps, sizeof(*zone->pcps), zone->nr_pcps, QR_PLACE_BY_CPU);
+	qr_sim_place(first->memmap, sizeof(*first->memmap), first->nr_map, QR_PLACE_BY_FRAME);
+	/* Those of all zones follow each other. */
+	qr_sim_place(first->pcps, sizeof(*first->pcps), (uint64_t)first->nr_pcps * vmm->nodes.nr_zones,
+		     QR_PLACE_BY_CPU);
 	qr_sim_place(vmm->lru.batches, sizeof(*vmm->lru.batches), vmm->lru.nr_batches, QR_PLACE_BY_CPU);
 	qr_sim_place(vmm->stats.cpus, sizeof(*vmm->stats.cpus), vmm->stats.nr_cpus, QR_PLACE_BY_CPU);
 	qr_sim_place(vmm->vma_cache.cpus, sizeof(struct qr_slab_cpu), vmm->vma_cache.nr_cpus, QR_PLACE_BY_CPU);
 	qr_sim_place(vmm->object_cache.cpus, sizeof(struct qr_slab_cpu), vmm->object_cache.nr_cpus, QR_PLACE_BY_CPU);
 }
 
+uint32_t qr_lab_distance(struct qr_lab *lab, uint32_t from, uint32_t to)
+{
+	uint32_t nr_steps = from > to ? from - to : to - from;
+
+	(void)lab;
+	if (!run.is_ring)
+		return from == to ? LOCAL_DISTANCE : LOCAL_DISTANCE + STEP_DISTANCE;
+	return LOCAL_DISTANCE + STEP_DISTANCE * QR_MIN(nr_steps, qr_sim.nr_nodes - nr_steps);
+}
+
+static uint32_t nr_frames_of_mib(uint64_t mib)
+{
+	return (uint32_t)(mib << 20 >> QR_PAGE_SHIFT);
+}
+
+/* Those of a PC; or all kinds, in proportion to memory. */
+static void lay_out_kinds(const struct qr_cell *cell, struct qr_vmm_config *config)
+{
+	struct qr_nodes_config *nodes = &config->nodes;
+	uint32_t nr_sixteenth = QR_ALIGN_UP(config->nr_frames / 16, 1u << QR_MAX_ORDER);
+
+	switch (cell->common[ZONES]) {
+	case ZONES_DMA:
+		nodes->dma_end = nr_frames_of_mib(DMA_MIB);
+		nodes->dma32_end = nr_frames_of_mib(DMA32_MIB);
+		break;
+	case ZONES_HIGHMEM:
+		nodes->dma_end = nr_frames_of_mib(DMA_MIB);
+		nodes->normal_end = nr_frames_of_mib(LOWMEM_MIB);
+		break;
+	case ZONES_ALL:
+		nodes->dma_end = nr_sixteenth;
+		nodes->dma32_end = 2 * nr_sixteenth;
+		nodes->normal_end = 8 * nr_sixteenth;
+		nodes->movable_percent = 25;
+		break;
+	default:
+		break;
+	}
+}
+
+static void lay_out_nodes(const struct qr_cell *cell, struct qr_vmm_config *config)
+{
+	static uint8_t distances[QR_MAX_NODES * QR_MAX_NODES];
+	uint32_t nr_nodes = qr_sim.nr_nodes;
+
+	lay_out_kinds(cell, config);
+	if (cell->common[MEMORY] == MEMORY_SPREAD || nr_nodes == 1)
+		return;
+	run.is_ring = cell->common[DISTANCES];
+	for (uint32_t i = 0; i < nr_nodes * nr_nodes; i++)
+		distances[i] = (uint8_t)QR_MIN(qr_lab_distance(&run.lab, i / nr_nodes, i % nr_nodes), 255u);
+	config->nodes.nr_nodes = nr_nodes;
+	config->nodes.distances = distances;
+	qr_sim.nr_frames_per_node = QR_ALIGN_UP((config->nr_frames - 1) / nr_nodes + 1, 1u << QR_MAX_ORDER);
+}
+
 static void create_manager(const struct qr_cell *cell)
 {
 	uint64_t ram_mib = (uint64_t)(cell->machine.ram_gib * 1024);
 	uint64_t online_mib = cell->common[RAM_MIB];
-	uint32_t nr_frames = (uint32_t)(ram_mib << 20 >> QR_PAGE_SHIFT);
-	struct qr_vmm_config config = {.nr_frames = nr_frames, .choices = cell->choices};
-	uint64_t metadata_bytes = qr_vmm_metadata_bytes(nr_frames);
+	struct qr_vmm_config config = {.choices = cell->choices};
 	int err;
 
 	if (!online_mib)
 		online_mib = QR_MIN(ram_mib, 1024u + 16u * (uint64_t)cell->nr_cpus);
 	if (online_mib > ram_mib)
 		qr_lab_fail("ram-mib is more than the machine has", QR_EINVAL);
-	if (metadata_bytes > QR_SIM_METADATA_BYTES)
-		qr_sim_fail("the metadata of %llu MiB of memory do not fit", (unsigned long long)ram_mib);
-	run.port = qr_sim_port_create(nr_frames);
-	config.port = run.port;
 	config.nr_cpus_per_node = (uint32_t)(cell->machine.cpus / cell->machine.nodes);
 	config.nr_cpus_per_cluster = (uint32_t)cell->machine.cluster_cpus;
 	config.pool_address = (uint8_t *)QR_SIM_ARENA;
 	config.nr_frames_start = (uint32_t)(online_mib << 20 >> QR_PAGE_SHIFT);
+	/* Kinds of memory lie where they do on a machine that has no more. */
+	config.nr_frames = cell->common[ZONES] ? config.nr_frames_start : (uint32_t)(ram_mib << 20 >> QR_PAGE_SHIFT);
+	lay_out_nodes(cell, &config);
+	if (qr_vmm_metadata_bytes_of(&config) > QR_SIM_METADATA_BYTES)
+		qr_sim_fail("the metadata of %llu MiB of memory do not fit", (unsigned long long)ram_mib);
+	run.port = qr_sim_port_create(config.nr_frames);
+	config.port = run.port;
 	config.nr_frames_usual = config.nr_frames_start;
 	config.metadata = (void *)QR_SIM_METADATA;
 	config.swap = (struct qr_swap_config){
@@ -192,8 +269,8 @@ static void check_invariants(void)
 	uint64_t nr_lines;
 	const uint64_t *lines = qr_sim_shared_lines(&nr_lines);
 
-	if (qr_load_relaxed(&vmm->zone.nr_online) <= MAX_FRAMES_CHECKED && !qr_zone_is_valid(&vmm->zone))
-		qr_sim_fail("invariant: the zone is not valid");
+	if (qr_vmm_nr_online(vmm) <= MAX_FRAMES_CHECKED && !qr_vmm_zones_are_valid(vmm))
+		qr_sim_fail("invariant: a zone is not valid");
 	if (!qr_lru_is_valid(&vmm->lru))
 		qr_sim_fail("invariant: the LRU lists are not valid");
 	if (!qr_slab_cache_is_valid(&vmm->vma_cache) || !qr_slab_cache_is_valid(&vmm->object_cache))

@@ -8,7 +8,7 @@
 #include "workloads/workload.h"
 
 /* What every workload has, behind its own parameters. */
-#define QR_RUN_NR_COMMON 3u
+#define QR_RUN_NR_COMMON 6u
 extern const struct qr_lab_param qr_run_common[];
 
 /* Negative controls, for tests of the simulation itself: something is left out, and the run must fail. */

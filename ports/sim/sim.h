@@ -137,6 +137,7 @@ struct qr_sim {
 	struct qr_sim_costs costs;
 	struct qr_machine machine;
 	uint32_t nr_cpus, nr_nodes, nr_clusters;
+	uint32_t nr_frames_per_node; /* consecutive frames of each node; 0: memory is spread over them */
 	uint64_t limit_private, limit_shared; /* a CPU past it lets others run first */
 	uint64_t seed;
 	uint64_t warm_at, end_at, stuck_at;

@@ -120,14 +120,15 @@ static void test_further_nodes(void)
 
 static void test_place(void)
 {
-	uint64_t element = 64, nr = 4 * QR_PAGE_SIZE / 64;
+	uint64_t element = QR_PAGE_SIZE / 2, nr = 8;
 	const void *array = (const void *)(uintptr_t)(QR_SIM_METADATA + ((uint64_t)1 << 33));
 	uint64_t first = qr_sim_line_of((uintptr_t)array);
 
 	qr_sim_place(array, element, nr, QR_PLACE_BY_CPU);
 	tap_check_equal(qr_sim_home(first), 0);
-	/* The second page begins with what is for CPU 64: there are four, so for the last. */
+	/* The second page begins with what is for CPU 2, the third with what is for CPU 4: of four, CPU 0 again. */
 	tap_check_equal(qr_sim_home(first + QR_PAGE_SIZE / QR_CACHE_LINE), 1);
+	tap_check_equal(qr_sim_home(first + 2 * QR_PAGE_SIZE / QR_CACHE_LINE), 0);
 	/* Frames of 1 GiB to a node: descriptor of the first frame of the second node. */
 	array = (const void *)(uintptr_t)(QR_SIM_METADATA + ((uint64_t)2 << 33));
 	first = qr_sim_line_of((uintptr_t)array);
