@@ -125,7 +125,7 @@ static uint32_t kept_swap_in(struct qr_kept *kept, const struct qr_digest *diges
 		.half = (uint32_t)digest->words[1],
 		.slot_inverse = QR_SLOT_NONE - slot,
 	};
-	uint32_t online = qr_load_relaxed(&kept->leaves.vmm->zone.nr_online), at = 0;
+	uint32_t online = qr_vmm_nr_online(kept->leaves.vmm), at = 0;
 	struct bucket *bucket;
 
 	qr_spin_lock(&kept->lock);
