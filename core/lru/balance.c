@@ -7,11 +7,17 @@
 /* Counts cover the last half of memory that was given up, on each side; below so many they say nothing. */
 #define WINDOW_SHARE 2u
 #define MIN_GIVEN_UP 8u
-/* The weight doubles, at most, while a quarter of memory is given up, but not faster than that; to 64. */
+/* What the protected list is known by gets old while it gives up nothing: for each window of the young one its count of
+ * returns falls by a sixteenth, so that a list which nobody uses any more does not stay for ever. */
+#define FADE 16u
+/* The weight doubles, at most, while a quarter of memory is given up, but not faster than that; to 64, or to 1024 while
+ * what young pages gave up came back less than an eighth as often. */
 #define DOUBLING_SHARE 4u
 #define MIN_DOUBLING 1024u
-#define LOG_ONE (1u << 29)
+#define LOG_ONE (1u << 28)
 #define MAX_LOG_WEIGHT (6u * LOG_ONE)
+#define CLEAR_LOG_WEIGHT (10u * LOG_ONE)
+#define CLEAR_FACTOR 8u
 /* It rises when less than 4 young pages come back for 5 protected ones; between that and as many, by an eighth. */
 #define RISE_YOUNG 5u
 #define RISE_PROTECTED 4u
@@ -20,6 +26,8 @@
 #define PROTECT_FACTOR 2u
 /* One in so many that come back late is protected all the same: ISCA 2007, section 4.2. */
 #define LATE_TURN 32u
+/* But not above this weight, 256: what is protected is in use then, and a stream would fill the list. */
+#define LATE_MAX_LOG_WEIGHT (8u * LOG_ONE)
 /* A shadow: bit 14 always, so that it is not 0; bit 13 the list; below it the stamp. */
 #define SHADOW_VALID (1u << 14)
 #define SHADOW_SIDE (1u << 13)
@@ -27,7 +35,9 @@
 /* Of which so many are the whole of memory: times of up to 32 times as much can be told apart. */
 #define SHADOW_UNITS_LOG 8u
 
+static void forget_older(struct qr_balance *balance, enum qr_balance_side side);
 static void steer(struct qr_balance *balance, uint32_t nr_pages);
+static uint32_t limit_of(uint64_t young, uint64_t protected);
 
 static void bump(uint32_t *count, uint32_t nr)
 {
@@ -59,7 +69,7 @@ void qr_balance_set_capacity(struct qr_balance *balance, uint32_t nr_pages)
 		qr_store_relaxed(&balance->capacity, nr_pages);
 }
 
-/* From 1 to 64, in 1/256. */
+/* From 1 to 1024, in 1/256. */
 static uint32_t weight(const struct qr_balance *balance)
 {
 	uint32_t log = qr_load_relaxed(&balance->log_weight);
@@ -92,11 +102,19 @@ void qr_balance_note_given_up(struct qr_balance *balance, enum qr_balance_side s
 
 	qr_store_relaxed(&balance->tail_stamps[side], came);
 	bump(&balance->nr_given_up[side], nr_pages);
-	if (qr_load_relaxed(&balance->nr_given_up[side]) > QR_MAX(window, MIN_GIVEN_UP)) {
-		qr_store_relaxed(&balance->nr_given_up[side], qr_load_relaxed(&balance->nr_given_up[side]) / 2);
-		qr_store_relaxed(&balance->nr_returned[side], qr_load_relaxed(&balance->nr_returned[side]) / 2);
-	}
+	if (qr_load_relaxed(&balance->nr_given_up[side]) > QR_MAX(window, MIN_GIVEN_UP))
+		forget_older(balance, side);
 	steer(balance, nr_pages);
+}
+
+static void forget_older(struct qr_balance *balance, enum qr_balance_side side)
+{
+	uint32_t nr_protected = qr_load_relaxed(&balance->nr_returned[QR_BALANCE_PROTECTED]);
+
+	if (side == QR_BALANCE_YOUNG)
+		qr_store_relaxed(&balance->nr_returned[QR_BALANCE_PROTECTED], nr_protected - nr_protected / FADE);
+	qr_store_relaxed(&balance->nr_given_up[side], qr_load_relaxed(&balance->nr_given_up[side]) / 2);
+	qr_store_relaxed(&balance->nr_returned[side], qr_load_relaxed(&balance->nr_returned[side]) / 2);
 }
 
 /* Where nothing comes back of either list the weight rises slowly: a loop is met by a young list that does not fill
@@ -107,6 +125,7 @@ static void steer(struct qr_balance *balance, uint32_t nr_pages)
 	uint32_t step = LOG_ONE / DRIFT / doubling * QR_MIN(nr_pages, doubling);
 	uint32_t log = qr_load_relaxed(&balance->log_weight);
 	uint64_t young = share(balance, QR_BALANCE_YOUNG), protected = share(balance, QR_BALANCE_PROTECTED);
+	uint32_t limit = limit_of(young, protected);
 
 	if (qr_load_relaxed(&balance->nr_given_up[QR_BALANCE_YOUNG]) +
 		    qr_load_relaxed(&balance->nr_given_up[QR_BALANCE_PROTECTED]) <
@@ -114,12 +133,19 @@ static void steer(struct qr_balance *balance, uint32_t nr_pages)
 		return;
 	if (young > protected) {
 		log -= QR_MIN(log, step * DRIFT);
+	} else if (log > limit) {
+		log -= QR_MIN(log - limit, step * DRIFT);
 	} else {
 		if (young * RISE_YOUNG < protected * RISE_PROTECTED)
 			step *= DRIFT;
-		log += QR_MIN(MAX_LOG_WEIGHT - log, step);
+		log += QR_MIN(limit - log, step);
 	}
 	qr_store_relaxed(&balance->log_weight, log);
+}
+
+static uint32_t limit_of(uint64_t young, uint64_t protected)
+{
+	return young * CLEAR_FACTOR < protected ? CLEAR_LOG_WEIGHT : MAX_LOG_WEIGHT;
 }
 
 static uint32_t soon(const struct qr_balance *balance)
@@ -155,7 +181,8 @@ enum qr_balance_side qr_balance_return(struct qr_balance *balance, uint32_t shad
 		return QR_BALANCE_YOUNG;
 	if (distance <= soon(balance))
 		bump(&balance->nr_returned[side], nr_pages);
-	if (qr_fetch_add_relaxed(&balance->nr_late, 1) % LATE_TURN == LATE_TURN - 1)
+	if (qr_load_relaxed(&balance->log_weight) <= LATE_MAX_LOG_WEIGHT &&
+	    qr_fetch_add_relaxed(&balance->nr_late, 1) % LATE_TURN == LATE_TURN - 1)
 		return QR_BALANCE_PROTECTED;
 	if (!is_wanted || distance > qr_load_relaxed(&balance->capacity))
 		return QR_BALANCE_YOUNG;

@@ -8,7 +8,7 @@
  *
  * A page that comes back from swap is protected if it is wanted more often than what leaves the protected list
  * (LIRS: Jiang, Zhang, SIGMETRICS 2002), and a few others are for no reason: in a loop larger than memory some must
- * stay for any to be hit (bimodal insertion: Qureshi et al., ISCA 2007).
+ * stay for any to be hit (bimodal insertion: Qureshi et al., ISCA 2007), unless what is protected is clearly in use.
  *
  * Time is counted in pages evicted. All is O(1) and without locks: updates that are lost shift a rate by a trifle.
  */
@@ -22,7 +22,7 @@ enum qr_balance_side { QR_BALANCE_YOUNG, QR_BALANCE_PROTECTED, QR_NR_BALANCE_SID
 struct qr_balance {
 	uint32_t clock;      /* (A) pages evicted; wraps */
 	uint32_t capacity;   /* (A) pages of both lists and of those that were given up and are still here */
-	uint32_t log_weight; /* (A) log2 of the young list's weight, 3.29 bits */
+	uint32_t log_weight; /* (A) log2 of the young list's weight, 4.28 bits */
 	uint32_t nr_given_up[QR_NR_BALANCE_SIDES]; /* (A) pages of late */
 	uint32_t nr_returned[QR_NR_BALANCE_SIDES]; /* (A) of them, those that came back soon */
 	uint32_t tail_stamps[QR_NR_BALANCE_SIDES]; /* (A) when what was given up last had come */

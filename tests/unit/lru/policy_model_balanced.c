@@ -67,20 +67,24 @@ static void note_returned(struct model *model, uint32_t page, uint32_t stamp)
 		model->nr_returned[model->refs[page] & WAS_PROTECTED ? PROTECTED : YOUNG]++;
 }
 
-/* The weight's logarithm goes down by 1/1024, or up by that or an eighth of it, between 0 and 6. */
+/* The weight's logarithm goes down by 1/1024, or up by that or an eighth of it, between 0 and 6, or
+ * 10 while young pages come back less than an eighth as often. */
 static void steer(struct model *model)
 {
 	double young = share(model, YOUNG), protected = share(model, PROTECTED);
+	double limit = 8 * young < protected ? 10 : 6;
 
 	if (model->nr_given_up[YOUNG] + model->nr_given_up[PROTECTED] < 8)
 		return;
 	if (young > protected)
 		model->log_weight -= 1.0 / 1024;
+	else if (model->log_weight > limit)
+		model->log_weight = fmax(limit, model->log_weight - 1.0 / 1024);
 	else if (5 * young < 4 * protected)
-		model->log_weight += 1.0 / 1024;
+		model->log_weight = fmin(limit, model->log_weight + 1.0 / 1024);
 	else
-		model->log_weight += 1.0 / 8192;
-	model->log_weight = fmin(6, fmax(0, model->log_weight));
+		model->log_weight = fmin(limit, model->log_weight + 1.0 / 8192);
+	model->log_weight = fmax(0, model->log_weight);
 }
 
 /* Of the list whose oldest page came longest ago, where young ages count more by the weight: between powers of two it
@@ -111,6 +115,8 @@ static bool look_at_oldest(struct model *model)
 	take_out(&model->lists[side], page);
 	model->tails[side] = model->stamp[page];
 	if (++model->nr_given_up[side] > QR_MAX(frames(model) / 2, 8u)) {
+		if (side == YOUNG)
+			model->nr_returned[PROTECTED] -= model->nr_returned[PROTECTED] / 16;
 		model->nr_given_up[side] /= 2;
 		model->nr_returned[side] /= 2;
 	}
@@ -139,7 +145,7 @@ static int list_of_returned(struct model *model, uint32_t page)
 	double soon = frames(model) / 4;
 
 	note_returned(model, page, model->stamp[page]);
-	if (++model->nr_late % 32 == 0)
+	if (model->log_weight <= 8 && ++model->nr_late % 32 == 0)
 		return PROTECTED;
 	if (distance > frames(model))
 		return YOUNG;
