@@ -20,8 +20,7 @@ while [ $# -gt 0 ]; do
 	esac
 done
 quire_options=("$@")
-. "$root/tests/system/workloads.sh"
-export LC_ALL=C PYTHONHASHSEED=0
+. "$here/workloads.sh"
 work=$(mktemp -d /var/tmp/quire-programs.XXXXXX)
 cgroup=
 trap 'clean_up' EXIT
@@ -37,12 +36,6 @@ clean_up()
 		done
 	fi
 	rm -rf "$work"
-}
-
-# scaled N
-scaled()
-{
-	echo $((($1 * scale + 99) / 100))
 }
 
 kernel_swap_start()
@@ -62,32 +55,6 @@ kernel_swap_start()
 	cgroup=
 }
 
-prepare_sort() { "$build/bench/gendata" "$(scaled 384)" 7 600 >"$work/text"; mkdir "$work/tmp"; }
-prepare_python() { python_objects >"$work/build.py"; }
-prepare_sqlite() { sql_events "$(scaled 250000)" >"$work/load.sql"; }
-prepare_redis() { :; }
-prepare_graph() { :; }
-run_sort() { sort -S "$(scaled 384)M" --parallel=2 -T "$work/tmp" "$work/text" | cksum; }
-run_python() { "$(python3 -c 'import sys; print(sys.executable)')" "$work/build.py" "$(scaled 80000)"; }
-run_sqlite() { sqlite3 -batch -init /dev/null :memory: ".read $work/load.sql" | cksum; }
-run_graph() { "$build/bench/graph" "$(scaled 3000000)" 8 1; }
-# The client is outside the budget.
-run_redis()
-{
-	local client="timeout 500 python3 $root/tests/system/redis_client.py $work/socket" server
-	rm -f "$work/socket"
-	"${wrap[@]}" redis-server --port 0 --unixsocket "$work/socket" --save "" --appendonly no --daemonize no \
-		--dir "$work" >"$work/redis.log" 2>&1 &
-	server=$!
-	$client wait && $client fill "$(scaled 190000)" && $client load "$(scaled 190000)" "$(scaled 150000)"
-	local status=$?
-	redis-cli -s "$work/socket" shutdown nosave >/dev/null 2>&1
-	wait $server
-	return $status
-}
-export -f run_sort run_python run_sqlite run_graph scaled
-export work build scale
-
 # once NAME SUBJECT RAM_MIB: appends "milliseconds checksum" to $work/NAME.SUBJECT; false if the program failed.
 once()
 {
@@ -101,11 +68,7 @@ once()
 		wrap=(bash -c 'echo $$ >"$0/cgroup.procs" && exec "$@"' "$cgroup") ;;
 	esac
 	started=$(date +%s%N)
-	if [ "$name" = redis ]; then
-		run_redis >"$work/out" 2>>"$work/errors"
-	else
-		"${wrap[@]}" bash -o pipefail -c "run_$name" >"$work/out" 2>>"$work/errors" </dev/null
-	fi
+	run_program "$name" >"$work/out" 2>>"$work/errors"
 	status=$?
 	ended=$(date +%s%N)
 	[ $status -eq 0 ] && echo "$(((ended - started) / 1000000)) $(cksum <"$work/out")" >>"$work/$name.$subject"
