@@ -8,8 +8,10 @@
 #define WINDOW_SHARE 2u
 #define MIN_GIVEN_UP 8u
 /* What the protected list is known by gets old while it gives up nothing: for each window of the young one its count of
- * returns falls by a sixteenth, so that a list which nobody uses any more does not stay for ever. */
+ * returns falls by a sixteenth, so that a list which nobody uses any more does not stay for ever. That is while it is
+ * known to be twice as good; where both are much the same, in a loop, what it is known by is all that keeps it. */
 #define FADE 16u
+#define FADE_FACTOR 2u
 /* The weight doubles, at most, while a quarter of memory is given up, but not faster than that; to 64, or to 1024 while
  * what young pages gave up came back less than an eighth as often. */
 #define DOUBLING_SHARE 4u
@@ -111,7 +113,8 @@ static void forget_older(struct qr_balance *balance, enum qr_balance_side side)
 {
 	uint32_t nr_protected = qr_load_relaxed(&balance->nr_returned[QR_BALANCE_PROTECTED]);
 
-	if (side == QR_BALANCE_YOUNG)
+	if (side == QR_BALANCE_YOUNG &&
+	    share(balance, QR_BALANCE_YOUNG) * FADE_FACTOR < share(balance, QR_BALANCE_PROTECTED))
 		qr_store_relaxed(&balance->nr_returned[QR_BALANCE_PROTECTED], nr_protected - nr_protected / FADE);
 	qr_store_relaxed(&balance->nr_given_up[side], qr_load_relaxed(&balance->nr_given_up[side]) / 2);
 	qr_store_relaxed(&balance->nr_returned[side], qr_load_relaxed(&balance->nr_returned[side]) / 2);

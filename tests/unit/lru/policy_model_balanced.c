@@ -115,7 +115,7 @@ static bool look_at_oldest(struct model *model)
 	take_out(&model->lists[side], page);
 	model->tails[side] = model->stamp[page];
 	if (++model->nr_given_up[side] > QR_MAX(frames(model) / 2, 8u)) {
-		if (side == YOUNG)
+		if (side == YOUNG && 2 * share(model, YOUNG) < share(model, PROTECTED))
 			model->nr_returned[PROTECTED] -= model->nr_returned[PROTECTED] / 16;
 		model->nr_given_up[side] /= 2;
 		model->nr_returned[side] /= 2;
