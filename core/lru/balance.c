@@ -9,9 +9,8 @@
 #define MIN_GIVEN_UP 8u
 /* What the protected list is known by gets old while it gives up nothing: for each window of the young one its count of
  * returns falls by a sixteenth, so that a list which nobody uses any more does not stay for ever. That is while it is
- * known to be twice as good; where both are much the same, in a loop, what it is known by is all that keeps it. */
+ * known to be the better one; where both are much the same, in a loop, what it is known by is all that keeps it. */
 #define FADE 16u
-#define FADE_FACTOR 2u
 /* The weight doubles, at most, while a quarter of memory is given up, but not faster than that; to 64, or to 1024 while
  * what young pages gave up came back less than an eighth as often. */
 #define DOUBLING_SHARE 4u
@@ -20,9 +19,9 @@
 #define MAX_LOG_WEIGHT (6u * LOG_ONE)
 #define CLEAR_LOG_WEIGHT (10u * LOG_ONE)
 #define CLEAR_FACTOR 8u
-/* It rises when less than 4 young pages come back for 5 protected ones; between that and as many, by an eighth. */
-#define RISE_YOUNG 5u
-#define RISE_PROTECTED 4u
+/* It rises when the protected list is so many times as good, that is, when half as many young pages come back or less;
+ * between that and as many, by an eighth. */
+#define BETTER_FACTOR 2u
 #define DRIFT 8u
 /* To be protected a page must be wanted that much more often than what leaves the protected list. */
 #define PROTECT_FACTOR 2u
@@ -114,7 +113,7 @@ static void forget_older(struct qr_balance *balance, enum qr_balance_side side)
 	uint32_t nr_protected = qr_load_relaxed(&balance->nr_returned[QR_BALANCE_PROTECTED]);
 
 	if (side == QR_BALANCE_YOUNG &&
-	    share(balance, QR_BALANCE_YOUNG) * FADE_FACTOR < share(balance, QR_BALANCE_PROTECTED))
+	    share(balance, QR_BALANCE_YOUNG) * BETTER_FACTOR < share(balance, QR_BALANCE_PROTECTED))
 		qr_store_relaxed(&balance->nr_returned[QR_BALANCE_PROTECTED], nr_protected - nr_protected / FADE);
 	qr_store_relaxed(&balance->nr_given_up[side], qr_load_relaxed(&balance->nr_given_up[side]) / 2);
 	qr_store_relaxed(&balance->nr_returned[side], qr_load_relaxed(&balance->nr_returned[side]) / 2);
@@ -139,7 +138,7 @@ static void steer(struct qr_balance *balance, uint32_t nr_pages)
 	} else if (log > limit) {
 		log -= QR_MIN(log - limit, step * DRIFT);
 	} else {
-		if (young * RISE_YOUNG < protected * RISE_PROTECTED)
+		if (young * BETTER_FACTOR < protected)
 			step *= DRIFT;
 		log += QR_MIN(limit - log, step);
 	}

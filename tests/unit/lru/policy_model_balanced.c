@@ -80,7 +80,7 @@ static void steer(struct model *model)
 		model->log_weight -= 1.0 / 1024;
 	else if (model->log_weight > limit)
 		model->log_weight = fmax(limit, model->log_weight - 1.0 / 1024);
-	else if (5 * young < 4 * protected)
+	else if (2 * young < protected)
 		model->log_weight = fmin(limit, model->log_weight + 1.0 / 1024);
 	else
 		model->log_weight = fmin(limit, model->log_weight + 1.0 / 8192);
