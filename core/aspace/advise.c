@@ -5,6 +5,7 @@
  * Locks: aspace->lock for flags; for pages one VMA at a time, and none while folios are evicted or faults taken.
  */
 #include "aspace/aspace_priv.h"
+#include "reclaim/reclaim.h"
 
 /* Folios that are looked at between two holds of a VMA's lock. */
 #define ADVISE_BATCH 32u
@@ -176,8 +177,7 @@ static void age_folio(struct qr_vmm *vmm, struct qr_frame *folio, bool is_evicti
 	} else if (is_eviction) {
 		(void)qr_evict_folio(vmm, folio);
 	} else {
-		qr_lru_put_back(&vmm->lru, folio, QR_LRU_INACTIVE, true);
-		qr_folio_put(vmm, folio, 1);
+		qr_age_cold(vmm, folio);
 	}
 }
 

@@ -38,7 +38,7 @@ struct qr_object {
 #define QR_VMA_SEQUENTIAL 0x2u /* advice: MADV_SEQUENTIAL */
 #define QR_VMA_RANDOM 0x4u     /* advice: MADV_RANDOM */
 #define QR_VMA_NOHUGE 0x8u     /* advice: MADV_NOHUGEPAGE: folios of one page */
-#define QR_VMA_HUGE 0x10u
+#define QR_VMA_HUGE 0x10u      /* advice: MADV_HUGEPAGE: folios as large as can be, from the first touch on */
 #define QR_VMA_DONTFORK 0x20u
 #define QR_VMA_WIPEONFORK 0x40u
 #define QR_VMA_GONE 0x80000000u /* (V) unlinked: a reader that got its lock must look again */

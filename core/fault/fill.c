@@ -5,7 +5,8 @@
 
 /* How much a first touch brings: 256 KiB while more than a quarter of the frames is free, or for a stream, which makes
  * the way to the handler and back small beside the work; 64 KiB, whose move costs little more than that of a single
- * page, while more than 1/8 is free; else one page. A stream gets more than that while memory is plentiful. */
+ * page, while more than 1/8 is free; else one page. A stream gets more than that while memory is plentiful, and so
+ * does a first touch where huge pages are advised. */
 #define FILL_STREAM_ORDER 6u
 #define FILL_LARGE_ORDER 4u
 #define FILL_AMPLE_SHARE 4u
@@ -43,6 +44,8 @@ static unsigned fill_order(struct fault *fault)
 	if (!max)
 		return 0;
 	initial = QR_MIN(fill_initial_order(qr_vmm_local_zone(fault->aspace->vmm)), max);
+	if (fault->vma->flags & QR_VMA_HUGE)
+		initial = max;
 	order = qr_stream_order(fault, initial, max);
 	for (; order > 0; order--) {
 		uint64_t start = QR_ALIGN_DOWN(fault->va, QR_PAGE_SIZE << order);

@@ -31,21 +31,29 @@ static enum qr_lru_list choose(struct qr_vmm *vmm, const struct qr_lru_target *t
 	return QR_LRU_PROTECTED;
 }
 
+/* Unmaps an isolated folio if that can be done; returns the list that it belongs to then. */
+static enum qr_lru_list age_unmap(struct qr_vmm *vmm, struct qr_frame *folio)
+{
+	enum qr_lru_list list = list_of(folio);
+
+	if (qr_folio_test(folio, QR_FOLIO_UNEVICTABLE))
+		return QR_LRU_UNEVICTABLE;
+	if (!qr_folio_trylock(folio))
+		return list;
+	if (!qr_folio_unmap(vmm, folio))
+		list = QR_LRU_INACTIVE;
+	qr_folio_unlock(folio);
+	return list;
+}
+
 /* Takes one isolated folio, returns its pages. */
 static uint32_t age_folio(struct qr_vmm *vmm, struct qr_frame *folio)
 {
 	uint32_t nr_pages = qr_folio_nr_pages(folio);
-	enum qr_lru_list list = list_of(folio);
+	enum qr_lru_list list = age_unmap(vmm, folio);
 
-	if (qr_folio_test(folio, QR_FOLIO_UNEVICTABLE)) {
-		list = QR_LRU_UNEVICTABLE;
-	} else if (qr_folio_trylock(folio)) {
-		if (!qr_folio_unmap(vmm, folio)) {
-			list = QR_LRU_INACTIVE;
-			qr_balance_note_given_up(&vmm->balance, qr_folio_side(folio), nr_pages, folio->private_word);
-		}
-		qr_folio_unlock(folio);
-	}
+	if (list == QR_LRU_INACTIVE)
+		qr_balance_note_given_up(&vmm->balance, qr_folio_side(folio), nr_pages, folio->private_word);
 	folio->private_word = qr_balance_now(&vmm->balance);
 	qr_lru_put_back(&vmm->lru, folio, list, false);
 	qr_folio_put(vmm, folio, 1);
@@ -79,6 +87,16 @@ void qr_reclaim_count_scanned(struct qr_vmm *vmm, const struct qr_lru_target *ta
 	qr_stat_add(&vmm->stats, QR_STAT_scanned_folios, nr);
 	if (nr_remote)
 		qr_stat_add(&vmm->stats, QR_STAT_remote_scans, nr_remote);
+}
+
+/* That the program knows it to be cold says nothing of the list that it was on: nothing is noted. */
+void qr_age_cold(struct qr_vmm *vmm, struct qr_frame *folio)
+{
+	enum qr_lru_list list = age_unmap(vmm, folio);
+
+	folio->private_word = qr_balance_now(&vmm->balance);
+	qr_lru_put_back(&vmm->lru, folio, list, list == QR_LRU_INACTIVE);
+	qr_folio_put(vmm, folio, 1);
 }
 
 void qr_age_rescue(struct qr_vmm *vmm, struct qr_frame *folio)

@@ -36,6 +36,10 @@ void qr_kswapd_run_ahead(struct qr_vmm *vmm, uint32_t nr);
  * Returns the number of frames freed. */
 uint32_t qr_evict_folio(struct qr_vmm *vmm, struct qr_frame *folio);
 
+/* Makes one isolated, pinned folio the next to be evicted unless it is touched before: unmaps it. One that has to stay
+ * mapped goes back among the others. Drops the pin. May sleep. */
+void qr_age_cold(struct qr_vmm *vmm, struct qr_frame *folio);
+
 /* Drops nr references; the last frees the folio. */
 void qr_folio_put(struct qr_vmm *vmm, struct qr_frame *folio, uint32_t nr);
 /* The same for reclaim: the frames are in no CPU's cache. */

@@ -150,9 +150,56 @@ static void test_stream_leaves_seldom_touched(void)
 	tap_check(nr_again < NR_STREAM / 100);
 }
 
+static uint64_t nr_in_range(const struct machine *machine, enum qr_stat stat)
+{
+	return qr_stat_sum(&machine->vmm->stats, stat);
+}
+
+/* Pages that are younger than others but advised to be cold are evicted before those; one that is touched stays. */
+static void test_cold_goes_first(void)
+{
+	struct machine *machine = machine_create(QR_RECLAIM_BALANCED);
+	uint64_t cold = machine->va + NR_HOT / 2 * QR_PAGE_SIZE, before;
+
+	/* Folios of one page, so that a touch says nothing of others. */
+	tap_check_equal(qr_advise(machine->aspace, machine->va, NR_HOT * QR_PAGE_SIZE, QR_ADVISE_NOHUGE), 0);
+	for (uint32_t page = 0; page < NR_HOT; page++)
+		(void)touch(machine, page);
+	tap_check_equal(qr_advise(machine->aspace, cold, NR_HOT / 2 * QR_PAGE_SIZE, QR_ADVISE_COLD), 0);
+	tap_check_equal(qr_aspace_nr_resident(machine->aspace), NR_HOT);
+	(void)touch(machine, NR_HOT - 1);
+	tap_check(qr_reclaim(machine->vmm, NR_HOT / 8) > 0);
+	before = nr_in_range(machine, QR_STAT_swapout_pages);
+	tap_check(before >= NR_HOT / 8);
+	for (uint32_t page = 0; page < NR_HOT / 2; page++)
+		tap_check(!touch(machine, page));
+	tap_check(!touch(machine, NR_HOT - 1));
+	tap_check(nr_in_range(machine, QR_STAT_faults_swapin) == 0);
+	for (uint32_t page = NR_HOT / 2; page < NR_HOT; page++)
+		(void)touch(machine, page);
+	tap_check(nr_in_range(machine, QR_STAT_faults_swapin) > 0);
+	machine_destroy(machine);
+}
+
+/* One touch brings a whole unit where huge pages were asked for, and a part of one elsewhere. */
+static void test_huge_comes_whole(void)
+{
+	struct machine *machine = machine_create(QR_RECLAIM_BALANCED);
+	uint64_t unit = machine->va + QR_PT_SPAN;
+
+	tap_check_equal(qr_advise(machine->aspace, unit, QR_PT_SPAN, QR_ADVISE_HUGE), 0);
+	(void)touch(machine, QR_PT_ENTRIES + 5);
+	tap_check_equal(qr_aspace_nr_resident(machine->aspace), QR_PT_ENTRIES);
+	(void)touch(machine, 5);
+	tap_check(qr_aspace_nr_resident(machine->aspace) < QR_PT_ENTRIES + QR_PT_ENTRIES / 2);
+	machine_destroy(machine);
+}
+
 static const struct tap_test tests[] = {
 	{"reclaim_stream_beside_hot_set_leaves_it", test_stream_leaves_hot_set},
 	{"reclaim_stream_beside_seldom_touched_set_leaves_it", test_stream_leaves_seldom_touched},
+	{"reclaim_cold_advice_goes_first", test_cold_goes_first},
+	{"fill_huge_advice_comes_whole", test_huge_comes_whole},
 };
 
 int main(int argc, char **argv)
