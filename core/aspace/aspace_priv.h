@@ -95,6 +95,12 @@ void qr_zap_gone(struct qr_vma *vma, uint64_t start, uint64_t end);
  * be shared out of the hardware's tables. Their entries become idle and keep forbidding writes. */
 void qr_shield_shared(struct qr_vma *vma);
 
+/* ---- hide.c; vma is locked for writing ---- */
+
+/* Before the VMA loses all rights in a machine whose frames are exclusive: makes its present pages idle, as far as the
+ * machine gives them up. */
+void qr_hide_range(struct qr_vma *vma);
+
 /* ---- populate.c; no lock is held ---- */
 
 enum qr_populate {

@@ -47,6 +47,8 @@ static int protect_part(struct qr_aspace *aspace, uint64_t start, uint64_t end, 
 	qr_vma_write_lock(vma);
 	if (prot & QR_PROT_WRITE && qr_load_relaxed(&vma->object->is_forked))
 		qr_shield_shared(vma);
+	if (!prot && !(vma->flags & QR_VMA_LOCKED) && qr_port_is_exclusive(aspace->vmm->port))
+		qr_hide_range(vma);
 	qr_rwsem_write_lock(&vma->object->lock); /* holds: aspace, vma(W), object(W) */
 	err = qr_port_range_protect(aspace->vmm->port, aspace->port_space, start, end - start, prot);
 	if (!err) {

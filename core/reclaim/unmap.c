@@ -67,20 +67,13 @@ static int unmap_run(struct qr_vma *vma, struct qr_frame *page, uint64_t va, uin
 	return err;
 }
 
-/* The VMA's pages have to stay where they are. */
-static bool is_fixed(const struct unmap_context *context, const struct qr_vma *vma)
-{
-	return vma->flags & QR_VMA_LOCKED || (qr_port_is_exclusive(context->vmm->port) && !(vma->prot & QR_PROT_WRITE));
-}
-
-/* A page of the folio is mapped, or idle, in a VMA whose pages stay. */
-static void give_up(struct unmap_context *context, const struct qr_vma *vma)
+/* A page of the folio is mapped, or idle, in a VMA that is locked in memory. */
+static void give_up(struct unmap_context *context)
 {
 	context->err = QR_EBUSY;
 	/* Another VMA that was unlocked had it marked as evictable. Whoever unlocks this one, under object->lock (W),
 	 * takes the mark away again. */
-	if (vma->flags & QR_VMA_LOCKED)
-		qr_folio_set(context->folio, QR_FOLIO_UNEVICTABLE);
+	qr_folio_set(context->folio, QR_FOLIO_UNEVICTABLE);
 }
 
 static bool unmap_in_vma(struct qr_vma *vma, uint64_t va, uint32_t first, uint32_t nr, void *argument)
@@ -89,7 +82,7 @@ static bool unmap_in_vma(struct qr_vma *vma, uint64_t va, uint32_t first, uint32
 	struct qr_pgtable *table = &vma->aspace->pgtable;
 	struct qr_frame *page = qr_pgtable_find(table, va);
 	uint32_t pfn = context->head_pfn + first;
-	bool has_to_stay = is_fixed(context, vma);
+	bool has_to_stay = vma->flags & QR_VMA_LOCKED;
 
 	if (!page)
 		return true;
@@ -99,7 +92,7 @@ static bool unmap_in_vma(struct qr_vma *vma, uint64_t va, uint32_t first, uint32
 		uint32_t run = present_run(table, page, at, pfn + i, nr - i);
 
 		if (has_to_stay && (run || is_idle_page(table, page, at, pfn + i)))
-			give_up(context, vma);
+			give_up(context);
 		else if (run)
 			context->err = unmap_run(vma, page, at, pfn + i, run);
 		i += run ? run : 1;

@@ -109,9 +109,7 @@ static void event_unmap(struct qr_manager *manager, uint64_t start, uint64_t end
 
 	if (place != (void *)(uintptr_t)start)
 		qr_port_panic(__FILE__, __LINE__, "a raw munmap lost part of the managed range");
-	if (qr_uffd_register_range(manager->port.uffd_space, start, end - start,
-				   UFFDIO_REGISTER_MODE_MISSING |
-					   (manager->port.has_move ? 0 : UFFDIO_REGISTER_MODE_WP)) ||
+	if (qr_uffd_register_range(manager->port.uffd_space, start, end - start, QR_UFFD_SPACE_MODE) ||
 	    qr_forget(manager->aspace, start, end - start, true))
 		qr_port_panic(__FILE__, __LINE__, "no memory to follow a raw munmap");
 }

@@ -76,6 +76,8 @@ void qr_handle_fault(struct qr_manager *manager, uint64_t va, bool is_write)
 
 	switch (err) {
 	case 0:
+		if (is_write)
+			qr_guard_resolve(manager, va);
 		if (qr_unlikely(manager->record != NULL))
 			qr_record_note(manager->record, &manager->domain, va);
 		return;

@@ -2,6 +2,7 @@
  * Failures on purpose, for tests: QUIRE_INJECT is a list, separated by commas, of
  *
  *	move=N          every N-th move of pages stops early, fails for a passing reason or is denied after success
+ *	guard=N         every N-th step of moves out of read-only ranges fails: pages stay, or stay write-protected
  *	nomove          the kernel has no UFFDIO_MOVE, as before Linux 6.8
  *	read-eio=N      every N-th read of a swap file fails
  *	write-eio=N     every N-th write of a swap file fails
@@ -30,6 +31,7 @@ void qr_inject_read_hooks(struct qr_manager *manager)
 	if (!hooks)
 		return;
 	inject->moves.every = hook_number(hooks, "move=");
+	inject->guards.every = hook_number(hooks, "guard=");
 	inject->read_eio.every = hook_number(hooks, "read-eio=");
 	inject->write_eio.every = hook_number(hooks, "write-eio=");
 	inject->write_enospc.every = hook_number(hooks, "write-enospc=");

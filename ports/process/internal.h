@@ -129,6 +129,25 @@ uint32_t qr_pages_there(const struct qr_port *port, uint64_t va, uint32_t nr);
 /* Waits a little before the next attempt at a page; false when it has been tried often enough. */
 bool qr_move_backoff(unsigned *retries);
 
+/* ---- translate.c, unmap.c ---- */
+/* Ranges that the kernel moves pages into and out of. */
+static inline bool qr_prot_is_movable(uint32_t prot)
+{
+	return (prot & (QR_PROT_WRITE | QR_PROT_EXEC)) == QR_PROT_WRITE;
+}
+
+/* The memory behind slots goes back to the kernel; they read as zero when next touched. */
+void qr_slot_empty(uint8_t *slot, uint64_t len_bytes);
+/* The error of the port contract for one of the kernel's. */
+int qr_map_error(int error);
+/* Gives a range that was opened the protection back that core knows of. */
+void qr_range_restore(struct qr_port *port, uint64_t va, uint64_t len_bytes, uint32_t prot);
+/* Lets the pages of a range that becomes writable be written, if an unmap() that could not finish left some
+ * write-protected. The range's protection is held. */
+void qr_guard_forget(struct qr_port *port, uint64_t va, uint64_t len_bytes);
+/* The same for the page of a write that found it present. No locks held. */
+void qr_guard_resolve(struct qr_manager *manager, uint64_t va);
+
 /* ---- handler.c, signal.c ---- */
 int qr_handlers_start(struct qr_manager *manager);
 void qr_handlers_stop(struct qr_manager *manager);

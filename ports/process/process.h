@@ -50,6 +50,7 @@ struct qr_inject_point {
 
 struct qr_inject {
 	struct qr_inject_point moves;
+	struct qr_inject_point guards; /* moves out of ranges that may only be read, and the lifting of their guards */
 	struct qr_inject_point read_eio;
 	struct qr_inject_point write_eio;
 	struct qr_inject_point write_enospc;
@@ -64,6 +65,7 @@ struct qr_port {
 	bool has_fork_events;    /* (I) the kernel reports forks (needs CAP_SYS_PTRACE) */
 	bool has_digest_secret;  /* (I) */
 	uint8_t digest_secret[192]; /* (I) random; XXH3 asks for 136 bytes or more */
+	bool has_leftover_guards; /* (A) some page may be write-protected for no reason; see unmap.c */
 	uint8_t *pool;           /* (I) slot of PFN 0, 2 MiB-aligned */
 	uint64_t pool_bytes;     /* (I) */
 	void *metadata;          /* (I) core's descriptors */

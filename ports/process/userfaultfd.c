@@ -140,7 +140,6 @@ int qr_uffd_register_range(int uffd, uint64_t start, uint64_t len_bytes, uint64_
 int qr_uffd_register(struct qr_manager *manager, const char **error_text)
 {
 	struct qr_port *port = &manager->port;
-	uint64_t space_mode = UFFDIO_REGISTER_MODE_MISSING | (port->has_move ? 0 : UFFDIO_REGISTER_MODE_WP);
 	/* Write-protect mode without missing mode: the pool is a legal target of moves and touching a hole in it
 	 * is an ordinary first touch. */
 	int err = qr_uffd_register_range(port->uffd_pool, (uint64_t)(uintptr_t)port->pool, port->pool_bytes,
@@ -148,7 +147,7 @@ int qr_uffd_register(struct qr_manager *manager, const char **error_text)
 
 	if (!err)
 		err = qr_uffd_register_range(port->uffd_space, port->space.va_start,
-					     port->space.va_end - port->space.va_start, space_mode);
+					     port->space.va_end - port->space.va_start, QR_UFFD_SPACE_MODE);
 	if (err)
 		*error_text = "the kernel refused to register memory with userfaultfd";
 	return err;

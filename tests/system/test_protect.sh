@@ -1,0 +1,28 @@
+#!/bin/bash
+# Four times the budget, most of it read-only or without rights: every byte stays, every forbidden access traps, with
+# each delivery, and with the kernel's failures.
+. "$(dirname "$0")/lib.sh"
+needs_quire
+protect=$build/tests/system/protect
+
+mib=$(scaled 96)
+ram=$((mib / 4 < 12 ? 12 : mib / 4))
+for delivery in thread signal; do
+	QR_RUN_FLAGS="--delivery $delivery"
+	budgeted "$delivery" 90 "$ram" "$protect" "$mib" 1
+done
+QR_RUN_FLAGS=
+# Moves that fail for passing reasons, guards that cannot be lifted, and a kernel without moves.
+export QUIRE_INJECT=move=5,guard=7
+budgeted inject 90 "$ram" "$protect" "$mib" 1
+QR_RUN_FLAGS="--delivery signal"
+budgeted inject-signal 90 "$ram" "$protect" "$mib" 1
+QR_RUN_FLAGS=
+export QUIRE_INJECT=nomove
+budgeted nomove 90 "$ram" "$protect" "$mib" 1
+unset QUIRE_INJECT
+for name in thread signal inject inject-signal nomove; do
+	grep -q 'all right' "$work/$name.out"
+	ok $? "$name: every byte is right, every trap was met" "$work/$name.out"
+done
+finish
