@@ -9,8 +9,9 @@
  */
 #include "aspace/aspace_priv.h"
 
-/* A machine that answers QR_EAGAIN this often at a page is not making progress. */
+/* A machine that answers QR_EAGAIN this often at a page is not making progress; QR_EBUSY may be for long. */
 #define HIDE_RETRIES 64u
+#define HIDE_BUSY_RETRIES 4u
 
 static void hide_table(struct qr_vma *vma, struct qr_frame *page, uint64_t start, uint64_t end);
 static int hide_run(struct qr_vma *vma, struct qr_frame *page, uint64_t *va, uint64_t end);
@@ -41,10 +42,12 @@ static void hide_table(struct qr_vma *vma, struct qr_frame *page, uint64_t start
 		qr_pt_unlock(page);
 		if (va > was_at)
 			nr_retries = 0;
-		if (err == QR_EAGAIN && nr_retries < HIDE_RETRIES)
+		if (err && nr_retries < (err == QR_EAGAIN ? HIDE_RETRIES : HIDE_BUSY_RETRIES)) {
 			qr_port_cpu_relax(nr_retries++);
-		else if (err)
+		} else if (err) {
 			va += QR_PAGE_SIZE;
+			nr_retries = 0;
+		}
 	}
 }
 

@@ -148,7 +148,9 @@ static bool move_injected(struct qr_port *port, uint32_t *len_bytes, bool *is_de
 		errno = ENOENT;
 		return true;
 	case 3:
+		/* As the kernel does it: of one page, the first that it has not accounted for. */
 		*is_denied = true;
+		*len_bytes = QR_PAGE_SIZE;
 		return false;
 	default:
 		*len_bytes = QR_ALIGN_UP(*len_bytes / 2, (uint32_t)QR_PAGE_SIZE);

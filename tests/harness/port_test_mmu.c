@@ -354,6 +354,18 @@ static void unmap_page(struct qr_port_space *space, uint64_t va, uint32_t pfn)
 	table_remove(space, mapping);
 }
 
+/* Between unmap_begin() and unmap_end(). */
+static __thread bool is_unmap_group;
+
+/* Where frames are exclusive, as the process port has it: it could not keep reads of a range without rights from
+ * getting through, nor an executable one from losing that right for a moment. */
+static bool can_take_out(const struct qr_port *port, uint32_t prot)
+{
+	uint32_t without_read = prot & (QR_PROT_WRITE | QR_PROT_EXEC);
+
+	return !port->is_exclusive || is_unmap_group || prot == QR_PROT_READ || without_read == QR_PROT_WRITE;
+}
+
 int qr_port_unmap(struct qr_port *port, struct qr_port_space *space, uint64_t va, qr_pfn_t pfn, uint32_t nr,
 		  uint32_t prot, uint32_t *nr_done)
 {
@@ -361,8 +373,10 @@ int qr_port_unmap(struct qr_port *port, struct qr_port_space *space, uint64_t va
 	uint32_t i = 0;
 	int stop;
 
-	(void)prot;
 	run_must_be_sane(port, va, pfn, nr);
+	*nr_done = 0;
+	if (!can_take_out(port, prot))
+		return QR_EBUSY;
 	port_test_lock(&port->mmu);
 	limit = injected_limit(port, PORT_TEST_UNMAP, nr, &stop);
 	for (; i < limit; i++)
@@ -379,12 +393,14 @@ void qr_port_unmap_begin(struct qr_port *port, struct qr_port_space *space)
 {
 	(void)port;
 	(void)space;
+	is_unmap_group = true;
 }
 
 void qr_port_unmap_end(struct qr_port *port, struct qr_port_space *space)
 {
 	(void)port;
 	(void)space;
+	is_unmap_group = false;
 }
 
 int qr_port_protect(struct qr_port *port, struct qr_port_space *space, uint64_t va, qr_pfn_t pfn, uint32_t nr,

@@ -58,8 +58,8 @@ static uint32_t choose_prot(struct world *world)
 {
 	static const uint32_t prots[] = {0, QR_PROT_READ, QR_PROT_READ | QR_PROT_EXEC};
 
-	/* Exclusive frames of ranges without the right to write cannot be evicted: few of them. */
-	if (below(world, 8))
+	/* Exclusive frames of executable ranges cannot be evicted: few of them. */
+	if (below(world, 4))
 		return QR_PROT_READ | QR_PROT_WRITE;
 	return prots[below(world, QR_ARRAY_SIZE(prots))];
 }
