@@ -1,4 +1,4 @@
-/* An array that grows in place or moves (remap), and a part that becomes read-only (protect). */
+/* An array that grows in place or moves (remap), and then becomes read-only (protect). */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <sys/mman.h>
@@ -35,8 +35,7 @@ int main(void)
 		len *= 2;
 	}
 	if (!error)
-		/* Read-only pages stay in RAM once they are there (docs/adr/0001): protect what fits. */
-		error = qr_manager_protect(manager, address, 4 * MIB, PROT_READ);
+		error = qr_manager_protect(manager, address, len, PROT_READ);
 	if (error) {
 		fprintf(stderr, "grow: %s\n", qr_strerror(error));
 		return 1;
