@@ -220,6 +220,7 @@ static void break_sharing(struct qr_port *port, uint64_t va, uint32_t len_bytes)
  * bring the pages in, is not for quire. */
 static void read_own(const struct iovec *local, const struct iovec *remote, unsigned long nr)
 {
+	long pid = getpid(); /* a call, which would not keep what is in the registers below */
 	register const struct iovec *r10 __asm__("r10") = remote;
 	register unsigned long r8 __asm__("r8") = nr;
 	register unsigned long r9 __asm__("r9") = 0;
@@ -227,7 +228,7 @@ static void read_own(const struct iovec *local, const struct iovec *remote, unsi
 
 	__asm__ volatile("syscall"
 			 : "=a"(result)
-			 : "a"(SYS_process_vm_readv), "D"((long)getpid()), "S"(local), "d"(1L), "r"(r10), "r"(r8), "r"(r9)
+			 : "a"(SYS_process_vm_readv), "D"(pid), "S"(local), "d"(1L), "r"(r10), "r"(r8), "r"(r9)
 			 : "rcx", "r11", "memory");
 	(void)result; /* the next attempt shows */
 }

@@ -8,6 +8,8 @@
  *   BARRED   no rights, for the whole run; read and written, in vain, by one thread
  *
  * A child that is forked in the middle finds all of it, and makes all of it writable in the end, as its parent does.
+ *
+ *   protect MIB ROUNDS    0 rounds: a part is CLOSED and shared with a child, and has to go out when memory is short
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -29,6 +31,7 @@
 #define CHUNK_PAGES 24u /* not a power of two: chunks cut across folios */
 #define NR_READERS 4u
 #define TRAP_EVERY_US 20u
+#define SHARED_PART 16u /* one in so many chunks is shared with a child */
 
 enum kind { CLOSED, TURNING, HIDDEN, BARRED, NR_KINDS };
 
@@ -228,7 +231,7 @@ static void *trap(void *argument)
 static void check_everything(const char *where)
 {
 	for (uint64_t chunk = 0; chunk < state.nr_chunks; chunk++) {
-		if (kind_of(chunk) == HIDDEN || kind_of(chunk) == BARRED)
+		if (state.nr_rounds && (kind_of(chunk) == HIDDEN || kind_of(chunk) == BARRED))
 			protect(chunk, 1, PROT_READ);
 		check_chunk(chunk, where);
 	}
@@ -292,6 +295,58 @@ static void fork_and_check(void)
 		fail("a child ended badly", 0, (uint64_t)status);
 }
 
+/* Pages of the first chunks that are in RAM and that another process has as well; proc_pid_pagemap(5). */
+static uint64_t count_shared(uint64_t nr_chunks)
+{
+	uint64_t first = (uint64_t)(uintptr_t)state.data / PAGE, nr_shared = 0;
+	int fd = open("/proc/self/pagemap", O_RDONLY);
+
+	for (uint64_t page = 0; page < nr_chunks * CHUNK_PAGES; page++) {
+		uint64_t entry = 0;
+
+		if (pread(fd, &entry, sizeof(entry), (off_t)((first + page) * sizeof(entry))) != sizeof(entry))
+			fail("pagemap", page, (uint64_t)errno);
+		nr_shared += entry >> 63 && !(entry >> 56 & 1);
+	}
+	close(fd);
+	return nr_shared;
+}
+
+/* The child keeps its pages until the parent has written so much that its own had to go. */
+static void share_and_write(void)
+{
+	uint64_t nr_closed = state.nr_chunks / SHARED_PART, nr_shared, nr_left;
+	int hold[2], status;
+	char byte;
+	pid_t pid;
+
+	for (uint64_t page = 0; page < nr_closed * CHUNK_PAGES; page++)
+		write_page(page, 0);
+	protect(0, nr_closed, PROT_READ);
+	if (pipe(hold) || (pid = fork()) < 0)
+		fail("fork", 0, (uint64_t)errno);
+	if (pid == 0) {
+		close(hold[1]);
+		(void)!read(hold[0], &byte, 1); /* until the parent closes it */
+		for (uint64_t chunk = 0; chunk < nr_closed; chunk++)
+			check_chunk(chunk, "a child");
+		_exit(0);
+	}
+	nr_shared = count_shared(nr_closed);
+	for (uint64_t page = nr_closed * CHUNK_PAGES; page < state.nr_chunks * CHUNK_PAGES; page++)
+		write_page(page, 0);
+	nr_left = count_shared(nr_closed);
+	printf("protect: %llu pages shared, %llu in the end\n", (unsigned long long)nr_shared,
+	       (unsigned long long)nr_left);
+	if (nr_shared < nr_closed * CHUNK_PAGES / 2 || nr_left > nr_shared / 2)
+		fail("pages stay shared", nr_shared, nr_left);
+	close(hold[0]);
+	close(hold[1]);
+	if (waitpid(pid, &status, 0) != pid || status)
+		fail("a child ended badly", 0, (uint64_t)status);
+	check_everything("at the end");
+}
+
 static void run_threads(unsigned round)
 {
 	pthread_t threads[NR_READERS + 2];
@@ -308,6 +363,20 @@ static void run_threads(unsigned round)
 		pthread_join(threads[--nr], NULL);
 }
 
+static void turn_and_fork(void)
+{
+	for (uint64_t page = 0; page < state.nr_chunks * CHUNK_PAGES; page++)
+		write_page(page, 0);
+	check_executable();
+	protect_all();
+	for (unsigned round = 0; round < state.nr_rounds; round++) {
+		run_threads(round);
+		if (round == 0)
+			fork_and_check();
+	}
+	check_everything("at the end");
+}
+
 int main(int argc, char **argv)
 {
 	struct sigaction action = {.sa_sigaction = on_segv, .sa_flags = SA_SIGINFO};
@@ -321,16 +390,10 @@ int main(int argc, char **argv)
 	if (!state.version || state.data == MAP_FAILED)
 		fail("mmap", 0, (uint64_t)errno);
 	sigaction(SIGSEGV, &action, NULL);
-	for (uint64_t page = 0; page < nr_pages; page++)
-		write_page(page, 0);
-	check_executable();
-	protect_all();
-	for (unsigned round = 0; round < state.nr_rounds; round++) {
-		run_threads(round);
-		if (round == 0)
-			fork_and_check();
-	}
-	check_everything("at the end");
+	if (state.nr_rounds)
+		turn_and_fork();
+	else
+		share_and_write();
 	printf("protect: all right; %llu pages, %lu reads, %lu traps, %lu turns\n", (unsigned long long)nr_pages,
 	       atomic_load(&state.nr_reads), atomic_load(&state.nr_traps), atomic_load(&state.nr_turns));
 	return 0;

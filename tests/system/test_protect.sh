@@ -10,6 +10,8 @@ ram=$((mib / 4 < 12 ? 12 : mib / 4))
 for delivery in thread signal; do
 	QR_RUN_FLAGS="--delivery $delivery"
 	budgeted "$delivery" 90 "$ram" "$protect" "$mib" 1
+	# Pages that may not be written and that a child shares.
+	budgeted "shared-$delivery" 90 "$ram" "$protect" "$mib" 0
 done
 QR_RUN_FLAGS=
 # Moves that fail for passing reasons, guards that cannot be lifted, and a kernel without moves.
@@ -21,7 +23,7 @@ QR_RUN_FLAGS=
 export QUIRE_INJECT=nomove
 budgeted nomove 90 "$ram" "$protect" "$mib" 1
 unset QUIRE_INJECT
-for name in thread signal inject inject-signal nomove; do
+for name in thread shared-thread signal shared-signal inject inject-signal nomove; do
 	grep -q 'all right' "$work/$name.out"
 	ok $? "$name: every byte is right, every trap was met" "$work/$name.out"
 done
