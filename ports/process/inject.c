@@ -2,7 +2,8 @@
  * Failures on purpose, for tests: QUIRE_INJECT is a list, separated by commas, of
  *
  *	move=N          every N-th move of pages stops early, fails for a passing reason or is denied after success
- *	guard=N         every N-th step of moves out of read-only ranges fails: pages stay, or stay write-protected
+ *	guard=N         every N-th move out of read-only ranges fails, and every second time leaves pages write-protected
+ *	open-us=N       such ranges stay open for N us longer
  *	nomove          the kernel has no UFFDIO_MOVE, as before Linux 6.8
  *	read-eio=N      every N-th read of a swap file fails
  *	write-eio=N     every N-th write of a swap file fails
@@ -32,6 +33,8 @@ void qr_inject_read_hooks(struct qr_manager *manager)
 		return;
 	inject->moves.every = hook_number(hooks, "move=");
 	inject->guards.every = hook_number(hooks, "guard=");
+	inject->lifts.every = inject->guards.every ? 2 : 0;
+	inject->guard_us = hook_number(hooks, "open-us=");
 	inject->read_eio.every = hook_number(hooks, "read-eio=");
 	inject->write_eio.every = hook_number(hooks, "write-eio=");
 	inject->write_enospc.every = hook_number(hooks, "write-enospc=");

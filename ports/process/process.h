@@ -50,7 +50,9 @@ struct qr_inject_point {
 
 struct qr_inject {
 	struct qr_inject_point moves;
-	struct qr_inject_point guards; /* moves out of ranges that may only be read, and the lifting of their guards */
+	struct qr_inject_point guards; /* moves out of ranges that may only be read */
+	struct qr_inject_point lifts;  /* of their guards */
+	uint32_t guard_us;             /* (I) how long such a range is open besides */
 	struct qr_inject_point read_eio;
 	struct qr_inject_point write_eio;
 	struct qr_inject_point write_enospc;

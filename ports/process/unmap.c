@@ -134,7 +134,7 @@ static int guard_set(struct qr_port *port, uint64_t va, uint64_t len_bytes, bool
 static int guard_lift(struct qr_port *port, uint64_t va, uint64_t len_bytes)
 {
 	uint32_t nr_hits;
-	int error = qr_inject_hits(&port->inject.guards, &nr_hits) ? EAGAIN : guard_set(port, va, len_bytes, false);
+	int error = qr_inject_hits(&port->inject.lifts, &nr_hits) ? EAGAIN : guard_set(port, va, len_bytes, false);
 
 	if (error)
 		qr_store_release(&port->has_leftover_guards, true);
@@ -248,27 +248,38 @@ static void break_sharing_closed(const struct qr_port *port, uint64_t va, uint32
 		read_own(&local, remote, nr);
 }
 
-/* In a closed range each attempt opens and closes it. */
+/* Moves what it can in one go, of a closed range with the range open. *is_last: more attempts are of no use. */
+static int move_attempt(struct takeout *take, bool *is_last)
+{
+	uint32_t was_done = take->done, nr_hits;
+	int error;
+
+	*is_last = false;
+	if (!take->is_guarded)
+		return move_stretch(take);
+	error = guard_open(take);
+	if (error) {
+		*is_last = true;
+		return error;
+	}
+	/* Test hooks: a range that is open for long, and a page that somebody pins for long. */
+	if (take->port->inject.guard_us)
+		usleep(take->port->inject.guard_us);
+	*is_last = qr_inject_hits(&take->port->inject.guards, &nr_hits);
+	error = *is_last ? EBUSY : move_stretch(take);
+	guard_close(take, was_done);
+	return error;
+}
+
 static int move_out(struct takeout *take)
 {
 	unsigned retries = 0;
 
 	for (;;) {
-		uint32_t was_done = take->done, nr_hits;
-		int error = take->is_guarded ? guard_open(take) : 0;
-		bool is_last = false;
+		uint32_t was_done = take->done;
+		bool is_last;
+		int error = move_attempt(take, &is_last);
 
-		if (error)
-			return error;
-		/* Test hook: a page that another process pins. */
-		if (take->is_guarded && qr_inject_hits(&take->port->inject.guards, &nr_hits)) {
-			is_last = true;
-			error = EBUSY;
-		} else {
-			error = move_stretch(take);
-		}
-		if (take->is_guarded)
-			guard_close(take, was_done);
 		if (take->done > was_done)
 			retries = 0;
 		if (is_last || (error != EBUSY && error != EAGAIN) || !qr_move_backoff(&retries))

@@ -30,7 +30,6 @@
 #define WORDS (PAGE / sizeof(uint64_t))
 #define CHUNK_PAGES 24u /* not a power of two: chunks cut across folios */
 #define NR_READERS 4u
-#define TRAP_EVERY_US 20u
 #define SHARED_PART 16u /* one in so many chunks is shared with a child */
 
 enum kind { CLOSED, TURNING, HIDDEN, BARRED, NR_KINDS };
@@ -179,11 +178,10 @@ static void on_segv(int number, siginfo_t *info, void *context)
 	siglongjmp(on_trap, 1);
 }
 
-/* The access must trap, and the kernel must refuse to make it. */
-static void try_access(uint64_t page, bool is_write, int zeros, const int *pipe_ends)
+/* The access must trap. */
+static void try_access(uint64_t page, bool is_write)
 {
 	volatile uint64_t *word = state.data + page * WORDS + page % WORDS;
-	ssize_t n;
 
 	if (!sigsetjmp(on_trap, 1)) {
 		is_trapping = 1;
@@ -193,15 +191,20 @@ static void try_access(uint64_t page, bool is_write, int zeros, const int *pipe_
 			(void)*word;
 		fail(is_write ? "a write went through" : "a read went through", page, 0);
 	}
-	if (is_write)
-		n = read(zeros, state.data + page * WORDS, PAGE);
-	else
-		n = write(pipe_ends[1], state.data + page * WORDS, PAGE);
-	if (n != -1 || errno != EFAULT)
-		fail(is_write ? "the kernel wrote" : "the kernel read", page, (uint64_t)n);
 	atomic_fetch_add(&state.nr_traps, 1);
 }
 
+/* The kernel must refuse to make it. */
+static void try_call(uint64_t page, bool is_write, int zeros, const int *pipe_ends)
+{
+	uint64_t *words = state.data + page * WORDS;
+	ssize_t n = is_write ? read(zeros, words, PAGE) : write(pipe_ends[1], words, PAGE);
+
+	if (n != -1 || errno != EFAULT)
+		fail(is_write ? "the kernel wrote" : "the kernel read", page, (uint64_t)n);
+}
+
+/* All pages in turn, since a page that is on its way out is not one that was touched just now. */
 static void *trap(void *argument)
 {
 	uint64_t random = (uintptr_t)argument * 55 + 3;
@@ -210,16 +213,12 @@ static void *trap(void *argument)
 	if (zeros < 0 || pipe(pipe_ends))
 		fail("pipe", 0, (uint64_t)errno);
 	while (!atomic_load(&state.is_over)) {
-		bool is_closed = next_random(&random) % 2;
+		bool is_closed = next_random(&random) % 4;
 		uint64_t chunk = random_chunk(&random, is_closed ? CLOSED : BARRED);
-		uint64_t page = chunk * CHUNK_PAGES + next_random(&random) % CHUNK_PAGES;
 
-		/* A page that is there, or was just now, is the one that may be on its way out. */
-		if (is_closed)
-			check_page(page, "before a trap");
-		for (unsigned i = 0; i < 4; i++)
-			try_access(page, is_closed || i % 2, zeros, pipe_ends);
-		usleep(TRAP_EVERY_US);
+		for (uint64_t page = chunk * CHUNK_PAGES; page < (chunk + 1) * CHUNK_PAGES; page++)
+			try_access(page, is_closed || page % 2);
+		try_call(chunk * CHUNK_PAGES + next_random(&random) % CHUNK_PAGES, is_closed, zeros, pipe_ends);
 	}
 	close(zeros);
 	close(pipe_ends[0]);

@@ -14,8 +14,11 @@ for delivery in thread signal; do
 	budgeted "shared-$delivery" 90 "$ram" "$protect" "$mib" 0
 done
 QR_RUN_FLAGS=
+# Ranges that are open for so long that a write would get through, if it could.
+export QUIRE_INJECT=open-us=200
+budgeted open 90 "$ram" "$protect" "$mib" 1
 # Moves that fail for passing reasons, guards that cannot be lifted, and a kernel without moves.
-export QUIRE_INJECT=move=5,guard=7
+export QUIRE_INJECT=move=5,guard=5
 budgeted inject 90 "$ram" "$protect" "$mib" 1
 QR_RUN_FLAGS="--delivery signal"
 budgeted inject-signal 90 "$ram" "$protect" "$mib" 1
@@ -23,7 +26,7 @@ QR_RUN_FLAGS=
 export QUIRE_INJECT=nomove
 budgeted nomove 90 "$ram" "$protect" "$mib" 1
 unset QUIRE_INJECT
-for name in thread shared-thread signal shared-signal inject inject-signal nomove; do
+for name in thread shared-thread signal shared-signal open inject inject-signal nomove; do
 	grep -q 'all right' "$work/$name.out"
 	ok $? "$name: every byte is right, every trap was met" "$work/$name.out"
 done
