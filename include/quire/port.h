@@ -115,7 +115,7 @@ int qr_port_map(struct qr_port *port, struct qr_port_space *space, uint64_t va, 
 /* Takes away the mappings of a run and brings the content back to the slots. No access through the mapping
  * succeeds after the return; what was written before it is in the slot. A page that the machine dropped behind
  * the manager's back counts as done and reads as zero.
- * prot is that of the mappings, which the caller keeps as it is meanwhile. No access that it forbids succeeds on the way.
+ * prot is that of the mappings, which the caller keeps as it is meanwhile. No access that it forbids succeeds.
  * *nr_done: pages unmapped, from the front, also on error. Returns 0, QR_EBUSY (a page is pinned, shared, or cannot be
  * taken out of a range with that protection, and stays mapped), QR_EAGAIN, QR_EFAULT. */
 int qr_port_unmap(struct qr_port *port, struct qr_port_space *space, uint64_t va, qr_pfn_t pfn, uint32_t nr,

@@ -2,7 +2,7 @@
  * Failures on purpose, for tests: QUIRE_INJECT is a list, separated by commas, of
  *
  *	move=N          every N-th move of pages stops early, fails for a passing reason or is denied after success
- *	guard=N         every N-th move out of read-only ranges fails, and every second time leaves pages write-protected
+ *	guard=N         every N-th move out of read-only ranges fails; every second time pages stay write-protected
  *	open-us=N       such ranges stay open for N us longer
  *	nomove          the kernel has no UFFDIO_MOVE, as before Linux 6.8
  *	read-eio=N      every N-th read of a swap file fails

@@ -63,26 +63,27 @@ void qr_port_wake_faulters(struct qr_port *port, struct qr_port_space *space, ui
 	(void)ioctl(port->uffd_space, UFFDIO_WAKE, &range);
 }
 
-/* Copies pages in and empties their slots, as many as *copied_bytes tells also on error. */
+/* Copies pages in and empties their slots, as many as *copied_bytes tells also on error. The kernel copies within one
+ * of its own VMAs, of which one of core's may be several (move.c): a run across such a border is halved. */
 static int copy_in(struct qr_port *port, uint64_t va, uint8_t *slot, uint32_t len_bytes, uint32_t *copied_bytes)
 {
 	struct uffdio_copy copy = {.dst = va, .src = (uint64_t)(uintptr_t)slot, .len = len_bytes};
 	unsigned retries = 0;
-	int error = 0;
 
-	*copied_bytes = len_bytes;
 	while (ioctl(port->uffd_space, UFFDIO_COPY, &copy)) {
-		error = errno;
-		/* A part of them is a beginning: the caller comes again for the rest. */
+		int error = errno;
+
 		*copied_bytes = copy.copy > 0 ? (uint32_t)copy.copy : 0;
-		if (*copied_bytes || error != EAGAIN || !qr_move_backoff(&retries))
-			break;
-		*copied_bytes = len_bytes;
-		error = 0;
+		if (*copied_bytes)
+			break; /* a beginning: the caller comes again for the rest */
+		if (error == ENOENT && copy.len > QR_PAGE_SIZE)
+			copy.len = QR_ALIGN_UP(copy.len / 2, QR_PAGE_SIZE);
+		else if (error != EAGAIN || !qr_move_backoff(&retries))
+			return error;
 	}
-	if (*copied_bytes)
-		qr_slot_empty(slot, *copied_bytes);
-	return *copied_bytes ? 0 : error;
+	*copied_bytes = (uint32_t)copy.copy;
+	qr_slot_empty(slot, *copied_bytes);
+	return 0;
 }
 
 int qr_map_error(int error)

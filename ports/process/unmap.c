@@ -5,7 +5,7 @@
  * opened for the time of the move: its pages are write-protected by userfaultfd, then the range becomes writable, the
  * pages are moved, and the range gets its protection back. A write meanwhile reaches the fault loop, which has no such
  * right to give and sends the thread back to try again, until it meets the protection; a read finds the page, or
- * waits as for any page that is gone. docs/adr/0008 says why that loses neither a byte nor a trap.
+ * waits as for any page that is gone. docs/adr/0009 says why that loses neither a byte nor a trap.
  *
  * Not for reclaim to take: pages of ranges with the right to execute, which an open range would not have, and of ranges
  * without any right, which could be read. The program's own unmapping opens those as well: it gives up the range.
@@ -228,7 +228,7 @@ static void read_own(const struct iovec *local, const struct iovec *remote, unsi
 
 	__asm__ volatile("syscall"
 			 : "=a"(result)
-			 : "a"(SYS_process_vm_readv), "D"(pid), "S"(local), "d"(1L), "r"(r10), "r"(r8), "r"(r9)
+			 : "a"(SYS_process_vm_readv), "D"(pid), "S"(local), "d"(1), "r"(r10), "r"(r8), "r"(r9)
 			 : "rcx", "r11", "memory");
 	(void)result; /* the next attempt shows */
 }

@@ -254,8 +254,8 @@ static void check_executable(void)
 	if (mprotect(area, len, PROT_READ | PROT_WRITE | PROT_EXEC))
 		fail("mprotect", 0, (uint64_t)errno);
 	memset(area, 'y', len);
-	if (munmap(area, len) || mmap(area, len, PROT_READ | PROT_WRITE,
-				      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != area)
+	if (munmap(area, len) ||
+	    mmap(area, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != area)
 		fail("mmap", 0, (uint64_t)errno);
 	for (size_t i = 0; i < len; i++) {
 		if (area[i])
