@@ -322,7 +322,10 @@ static void share_and_write(void)
 	for (uint64_t page = 0; page < nr_closed * CHUNK_PAGES; page++)
 		write_page(page, 0);
 	protect(0, nr_closed, PROT_READ);
-	if (pipe(hold) || (pid = fork()) < 0)
+	if (pipe(hold))
+		fail("pipe", 0, (uint64_t)errno);
+	pid = fork();
+	if (pid < 0)
 		fail("fork", 0, (uint64_t)errno);
 	if (pid == 0) {
 		close(hold[1]);
