@@ -77,7 +77,8 @@ bool qr_nodes_zone_range(const struct qr_nodes_config *config, uint32_t nr_frame
 	uint32_t nr_each = frames_per_node(config, nr_frames);
 	uint32_t node_start = node * nr_each;
 	uint32_t node_end = QR_MIN(nr_frames - node_start, nr_each) + node_start;
-	uint32_t nr_movable = (uint32_t)((uint64_t)(node_end - node_start) * config->movable_percent / 100);
+	uint32_t in_node = node_end - node_start;
+	uint32_t nr_movable = in_node / 100 * config->movable_percent + in_node % 100 * config->movable_percent / 100;
 	uint32_t movable_start = QR_MIN(QR_ALIGN_UP(node_end - nr_movable, BLOCK_FRAMES), node_end);
 	uint32_t first, end;
 

@@ -66,23 +66,40 @@ bool qr_vmm_zones_are_valid(struct qr_vmm *vmm)
 	return true;
 }
 
+/* nr * part / whole, rounded down, with part at most whole, bit by bit: 32-bit machines have no division of 64 bits. */
+static uint32_t proportion(uint32_t nr, uint64_t part, uint64_t whole)
+{
+	uint64_t rest = 0;
+	uint32_t quotient = 0;
+
+	if (part == whole)
+		return nr;
+	for (uint32_t bit = 1u << 31; bit; bit >>= 1) {
+		rest = 2 * rest + (nr & bit ? part : 0);
+		quotient *= 2;
+		for (; rest >= whole; rest -= whole)
+			quotient++;
+	}
+	return quotient;
+}
+
 /* Each zone gets its part of nr_frames in proportion to its span: what is left over by rounding down goes to the last
  * ones. Returns what came of it. */
 uint32_t qr_vmm_set_limit(struct qr_vmm *vmm, uint32_t nr_frames)
 {
-	uint64_t nr_span = 0, nr_wanted, nr_before = 0, nr_spans_before = 0;
-	uint32_t nr_now = 0;
+	uint64_t nr_span = 0, nr_spans_before = 0;
+	uint32_t nr_wanted, nr_before = 0, nr_now = 0;
 
 	for (uint32_t i = 0; i < nr_zones_of(vmm); i++)
 		nr_span += zone_at(vmm, i)->nr_span;
-	nr_wanted = QR_MIN(nr_frames, nr_span);
+	nr_wanted = (uint32_t)QR_MIN((uint64_t)nr_frames, nr_span);
 	qr_mutex_lock(&vmm->zone.resize_lock);
 	for (uint32_t i = 0; i < nr_zones_of(vmm); i++) {
-		uint64_t nr_until;
+		uint32_t nr_until;
 
 		nr_spans_before += zone_at(vmm, i)->nr_span;
-		nr_until = nr_wanted * nr_spans_before / nr_span;
-		nr_now += zone_set_limit(zone_at(vmm, i), (uint32_t)(nr_until - nr_before));
+		nr_until = proportion(nr_wanted, nr_spans_before, nr_span);
+		nr_now += zone_set_limit(zone_at(vmm, i), nr_until - nr_before);
 		nr_before = nr_until;
 	}
 	qr_store_relaxed(&vmm->nr_limit, nr_now);

@@ -16,6 +16,9 @@
 #include <unistd.h>
 
 #define TICK_NS 100000000u
+/* The first ticks come sooner: what a program is made of becomes resident when it starts. */
+#define EARLY_TICK_NS 20000000u
+#define NR_EARLY_TICKS 20u
 /* Who has something to give looks again this long after it gave, at the earliest. */
 #define GIVE_PAUSE_NS 10000000u
 /* Quota is taken from a domain in steps of 4 MiB, or as much again as the process uses, up to half of what nobody has
@@ -90,6 +93,16 @@ int qr_budget_join(struct qr_manager *manager, const char **error_text)
 			      : "the max of this program's --group is taken by the processes that run already";
 	qr_domain_leave(&manager->domain);
 	return QR_ENOMEM;
+}
+
+/* A program's own manager gets what it asked for: its budget is for the managed memory first. */
+uint32_t qr_budget_start_frames(const struct qr_manager *manager)
+{
+	uint64_t quota = manager->quota_frames;
+	uint64_t pool_min = QR_MIN(quota, (uint64_t)QR_DOMAIN_POOL_MIN_FRAMES);
+	uint64_t others = manager->has_domain ? qr_budget_resident_frames() : 0;
+
+	return (uint32_t)QR_MAX(quota - QR_MIN(quota, others), pool_min);
 }
 
 /* Takes quota from the domain and lets the pool have it. Caller holds budget_lock. */
@@ -291,24 +304,25 @@ static void budget_tick(struct qr_manager *manager)
 	pthread_mutex_unlock(&manager->budget_lock);
 }
 
-/* Until the next tick is due: TICK_NS from now, or as soon as somebody starves while this process has unused quota. */
-static void wait_for_tick(struct qr_manager *manager, uint32_t seen_demand)
+/* Until the next tick is due: timeout_ns from now, or as soon as somebody starves while this process has unused
+ * quota. */
+static void wait_for_tick(struct qr_manager *manager, uint32_t seen_demand, uint64_t timeout_ns)
 {
 	bool has_unused = manager->has_domain && unused_quota(manager);
 
 	if (has_unused && qr_port_wait_timeout(&manager->is_closing, 0, GIVE_PAUSE_NS))
 		return;
 	if (has_unused)
-		qr_domain_wait_demand(&manager->domain, seen_demand, &manager->is_closing, TICK_NS - GIVE_PAUSE_NS);
+		qr_domain_wait_demand(&manager->domain, seen_demand, &manager->is_closing, timeout_ns - GIVE_PAUSE_NS);
 	else
-		(void)qr_port_wait_timeout(&manager->is_closing, 0, TICK_NS);
+		(void)qr_port_wait_timeout(&manager->is_closing, 0, timeout_ns);
 }
 
 static void budget_main(void *argument)
 {
 	struct qr_manager *manager = argument;
 
-	while (!qr_load_acquire(&manager->is_closing)) {
+	for (uint32_t nr_ticks = 0; !qr_load_acquire(&manager->is_closing); nr_ticks++) {
 		uint32_t seen_demand = manager->has_domain ? qr_load_acquire(&manager->domain.shared->demand) : 0;
 
 		/* A fork in progress: nothing to do until it is over. */
@@ -316,7 +330,7 @@ static void budget_main(void *argument)
 			budget_tick(manager);
 			pthread_rwlock_unlock(&manager->fork.gate);
 		}
-		wait_for_tick(manager, seen_demand);
+		wait_for_tick(manager, seen_demand, nr_ticks < NR_EARLY_TICKS ? EARLY_TICK_NS : TICK_NS);
 	}
 }
 

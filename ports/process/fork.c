@@ -132,14 +132,18 @@ void qr_manager_fork_parent(struct qr_manager *manager, int child_pid)
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
-/* The pool gets back what fork_reserve() took for the time of the fork, else the first faults after it would ask the
- * domain for memory that this process has. */
+/* The pool gets back what fork_reserve() took for the time of the fork, as far as the quota has room for it beside what
+ * is resident and what the pool may take without asking; else the first faults after the fork would ask the domain for
+ * memory that this process has. */
 static void fork_restore_limit(struct qr_manager *manager)
 {
-	uint64_t spare = QR_MIN(manager->fork.spare_frames, manager->quota_frames);
+	struct qr_vmm *vmm = manager->vmm;
+	uint64_t before = manager->quota_frames - QR_MIN(manager->fork.spare_frames, manager->quota_frames);
+	uint64_t committed = qr_budget_resident_frames() + qr_zone_nr_free(&vmm->zone) + QR_DOMAIN_SLACK_FRAMES;
+	uint64_t room = manager->quota_frames - QR_MIN(manager->quota_frames, committed);
 
-	if (manager->has_domain && manager->quota_frames - spare > manager->vmm->nr_limit)
-		(void)qr_vmm_set_limit(manager->vmm, (uint32_t)(manager->quota_frames - spare));
+	if (manager->has_domain && before > vmm->nr_limit && room)
+		(void)qr_vmm_set_limit(vmm, (uint32_t)QR_MIN(before, vmm->nr_limit + room));
 }
 
 static void fork_remember_child(struct qr_manager *manager)

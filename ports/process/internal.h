@@ -168,6 +168,8 @@ int qr_budget_attach(struct qr_manager *manager, struct qr_options *options, con
 int qr_budget_join(struct qr_manager *manager, const char **error_text);
 int qr_budget_start(struct qr_manager *manager);
 void qr_budget_stop(struct qr_manager *manager);
+/* What the pool may have at first: the quota, less what is resident before there is a pool. */
+uint32_t qr_budget_start_frames(const struct qr_manager *manager);
 /* Frames in use, free and ballooned ones excluded. */
 uint64_t qr_budget_used_frames(const struct qr_manager *manager);
 /* Brings the limit down to nr_frames, reclaiming; returns the limit reached. */

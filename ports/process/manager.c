@@ -341,7 +341,7 @@ static int manager_create_core(struct qr_manager *manager, const char **error_te
 		.pool_address = port->pool,
 		.nr_frames = (uint32_t)manager->span_frames,
 		.nr_frames_usual = (uint32_t)(options->ram_bytes >> QR_PAGE_SHIFT),
-		.nr_frames_start = (uint32_t)manager->quota_frames,
+		.nr_frames_start = qr_budget_start_frames(manager),
 		.metadata = port->metadata,
 		.swap =
 			{
