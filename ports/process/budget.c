@@ -261,7 +261,8 @@ static void share_with_others(struct qr_manager *manager)
 	uint64_t unused;
 
 	qr_domain_lack(&manager->domain, &lack);
-	unused = QR_MIN(lack.frames, unused_quota(manager));
+	unused = lack.frames ? unused_quota(manager) : 0;
+	unused = QR_MIN(unused, lack.frames);
 	over_fair = QR_MAX(over_fair / 2, QR_MIN((uint64_t)GROW_STEP, over_fair));
 	surplus = QR_MAX(surplus, QR_MIN(lack.frames_to_fair, over_fair));
 	/* Every process pays its part of the debt, rounded up; all quotas together are the budget and the debt. */
@@ -289,8 +290,11 @@ uint64_t qr_budget_return_unused(struct qr_manager *manager, uint64_t nr_needed)
 	return surplus;
 }
 
-static void budget_tick(struct qr_manager *manager)
+/* Whether there is something to give, should somebody starve. */
+static bool budget_tick(struct qr_manager *manager)
 {
+	bool has_unused;
+
 	pthread_mutex_lock(&manager->budget_lock);
 	follow_resident_set(manager);
 	if (manager->has_domain) {
@@ -301,15 +305,14 @@ static void budget_tick(struct qr_manager *manager)
 	}
 	qr_fork_tick(manager);
 	qr_budget_publish(manager);
+	has_unused = manager->has_domain && unused_quota(manager);
 	pthread_mutex_unlock(&manager->budget_lock);
+	return has_unused;
 }
 
-/* Until the next tick is due: timeout_ns from now, or as soon as somebody starves while this process has unused
- * quota. */
-static void wait_for_tick(struct qr_manager *manager, uint32_t seen_demand, uint64_t timeout_ns)
+/* Until the next tick is due: timeout_ns from now, or, if there is something to give, as soon as somebody starves. */
+static void wait_for_tick(struct qr_manager *manager, bool has_unused, uint32_t seen_demand, uint64_t timeout_ns)
 {
-	bool has_unused = manager->has_domain && unused_quota(manager);
-
 	if (has_unused && qr_port_wait_timeout(&manager->is_closing, 0, GIVE_PAUSE_NS))
 		return;
 	if (has_unused)
@@ -324,13 +327,14 @@ static void budget_main(void *argument)
 
 	for (uint32_t nr_ticks = 0; !qr_load_acquire(&manager->is_closing); nr_ticks++) {
 		uint32_t seen_demand = manager->has_domain ? qr_load_acquire(&manager->domain.shared->demand) : 0;
+		bool has_unused = false;
 
 		/* A fork in progress: nothing to do until it is over. */
 		if (!pthread_rwlock_tryrdlock(&manager->fork.gate)) {
-			budget_tick(manager);
+			has_unused = budget_tick(manager);
 			pthread_rwlock_unlock(&manager->fork.gate);
 		}
-		wait_for_tick(manager, seen_demand, nr_ticks < NR_EARLY_TICKS ? EARLY_TICK_NS : TICK_NS);
+		wait_for_tick(manager, has_unused, seen_demand, nr_ticks < NR_EARLY_TICKS ? EARLY_TICK_NS : TICK_NS);
 	}
 }
 

@@ -139,10 +139,13 @@ static void fork_restore_limit(struct qr_manager *manager)
 {
 	struct qr_vmm *vmm = manager->vmm;
 	uint64_t before = manager->quota_frames - QR_MIN(manager->fork.spare_frames, manager->quota_frames);
-	uint64_t committed = qr_budget_resident_frames() + qr_zone_nr_free(&vmm->zone) + QR_DOMAIN_SLACK_FRAMES;
-	uint64_t room = manager->quota_frames - QR_MIN(manager->quota_frames, committed);
+	uint64_t committed, room;
 
-	if (manager->has_domain && before > vmm->nr_limit && room)
+	if (!manager->has_domain || before <= vmm->nr_limit)
+		return;
+	committed = qr_budget_resident_frames() + qr_zone_nr_free(&vmm->zone) + QR_DOMAIN_SLACK_FRAMES;
+	room = manager->quota_frames - QR_MIN(manager->quota_frames, committed);
+	if (room)
 		(void)qr_vmm_set_limit(vmm, (uint32_t)QR_MIN(before, vmm->nr_limit + room));
 }
 
